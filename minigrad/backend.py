@@ -1,0 +1,156 @@
+"""Where arrays live: the library of an array, devices, transfers, and which kernels serve it.
+
+Arrays choose the backend. `xp(x)` is the namespace that made `x`, NumPy or CuPy; there is no global device, and the body
+of an op never asks which one it is on. CuPy is imported only when a GPU is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+Array = Any  # numpy.ndarray or cupy.ndarray
+
+DEVICES = ("cpu", "cuda")
+
+
+def xp(*arrays: Any) -> Any:
+    """The array library of the arguments: cupy if one is a CuPy array, else numpy (scalars and lists have none).
+
+    >>> xp([1, 2]).__name__
+    'numpy'
+    """
+    for x in arrays:
+        if type(x) is np.ndarray:
+            return np
+    cupy = sys.modules.get("cupy")  # nobody can hold a CuPy array without having imported it
+    return cupy if cupy is not None and any(isinstance(x, cupy.ndarray) for x in arrays) else np
+
+
+def raw(x: Any) -> Any:
+    """The array inside a Tensor; anything else as it is."""
+    return getattr(x, "_array", x)
+
+
+def as_array(x: Any) -> Array:
+    """`x` as an array: NumPy reduces to scalars (np.float32) where an array with no axes is meant."""
+    return x if xp(x) is not np else np.asarray(x)
+
+
+def device_of(x: Any) -> str | None:
+    """"cpu" or "cuda" for an array or Tensor; None for what has no place: a Python or NumPy scalar, a list."""
+    x = raw(x)
+    if isinstance(x, np.ndarray):
+        return "cpu"
+    return None if xp(x) is np else "cuda"
+
+
+def same_device(values: list) -> bool:
+    """Whether all the arrays among the values, lists of arrays included, are on one device."""
+    found: set[str | None] = set()
+    for value in values:
+        found.update(map(device_of, value) if isinstance(value, (list, tuple)) else (device_of(value),))
+    return len(found - {None}) < 2
+
+
+def describe(x: Any) -> str:
+    """An argument in an error message: shape and dtype for an array, the value for a small thing."""
+    if isinstance(x, (list, tuple)) and any(hasattr(v, "shape") for v in x):
+        return f"[{', '.join(map(describe, x))}]"
+    if hasattr(x, "shape") and hasattr(x, "dtype"):
+        return f"{x.dtype}{list(x.shape)}"
+    text = repr(x)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def why_no_gpu() -> str | None:
+    """Why this process has no GPU: the real reason, with what to do about it; None when there is one.
+
+    >>> import minigrad as mg
+    >>> mg.cuda_is_available() == (mg.why_no_gpu() is None)
+    True
+    """
+    try:
+        cupy = importlib.import_module("cupy")
+    except ModuleNotFoundError as error:
+        if error.name != "cupy":
+            return f"CuPy is installed but cannot be imported: {error}"
+        return "CuPy is not installed: install cupy-cuda13x or cupy-cuda12x, whichever your driver supports"
+    except Exception as error:  # a broken CUDA installation fails in many ways, and each is the answer
+        return f"CuPy is installed but cannot be imported: {error}"
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except Exception as error:  # CuPy's CUDARuntimeError; its type moves from version to version
+        return f"CuPy is installed, but CUDA does not answer: {error}"
+    return None if count else "CuPy is installed and CUDA answers, but it sees no GPU (check CUDA_VISIBLE_DEVICES)"
+
+
+def cuda_is_available() -> bool:
+    """Whether tensors can be moved to "cuda"."""
+    return why_no_gpu() is None
+
+
+def library(device: Any) -> Any:
+    """The array library of a device, "cpu" or "cuda"; raises with the real reason when it is not there."""
+    if device == "cpu":
+        return np
+    if device != "cuda":
+        hint = "; one process uses one GPU, chosen by CUDA_VISIBLE_DEVICES" if str(device).startswith("cuda") else ""
+        raise ValueError(f"device must be one of {DEVICES}, got {device!r}{hint}")
+    if reason := why_no_gpu():
+        raise RuntimeError(f"no device 'cuda' here: {reason}")
+    return sys.modules["cupy"]
+
+
+def transfer_array(x: Array, device: str) -> Array:
+    """`x` on a device: itself when it is already there, else a copy."""
+    target = library(device)
+    if xp(x) is target:
+        return x
+    return x.get() if target is np else target.asarray(x)
+
+
+def kernels(x: Array) -> ModuleType:
+    """The convolution and pooling kernels that serve an array."""
+    return importlib.import_module("minigrad.kernels.cpu" if xp(x) is np else "minigrad.kernels.cuda")
+
+
+def shares_memory(x: Array, y: Array) -> bool:
+    """Whether two arrays overlap in memory, by the bounds of their buffers."""
+    return xp(x).may_share_memory(x, y)
+
+
+# ---- arrays like others ----------------------------------------------------------------------------------------------
+
+
+def shape_of(x: Any) -> tuple[int, ...]:
+    """The shape of a Tensor, array, scalar or nested list."""
+    return x.shape if hasattr(x, "shape") else np.shape(x)
+
+
+def zeros(shape: tuple[int, ...], like: Any) -> Array:
+    """Raw zeros of a shape in the dtype and on the device of `like`, an array or a Tensor: a constant in a rule."""
+    return empty_like_order(raw(like), shape, fill=0)
+
+
+def zeros_like(x: Any) -> Array:
+    """Raw zeros in the shape, dtype, device and memory order of x, an array or a Tensor."""
+    x = raw(x)
+    return xp(x).zeros_like(x)
+
+
+def empty_like_order(x: Array, shape: tuple[int, ...], fill: float | None = None) -> Array:
+    """An array of another shape whose axes lie in memory in the order of those of x.
+
+    Axes of length 1 say nothing about an order. Where x has another number of axes, the order is row-major.
+    """
+    make = xp(x).empty if fill is None else xp(x).zeros
+    if x.ndim != len(shape) or getattr(x.flags, "c_contiguous", True):
+        return make(shape, x.dtype)
+    order = sorted(range(x.ndim), key=lambda axis: (-abs(x.strides[axis]), axis))
+    back = [order.index(axis) for axis in range(x.ndim)]
+    return make([shape[axis] for axis in order], x.dtype).transpose(back)

@@ -1,0 +1,636 @@
+"""The autograd engine: recording calls of ops, and going back through what was recorded.
+
+Read this file first. The whole engine stands on one idea:
+
+    *a gradient rule is written with the same ops that it differentiates.*
+
+An op is an ordinary function of arrays. Called with raw arrays it computes; called with a `Tensor` it computes **and
+records** a `Node`: which op ran, which nodes its inputs came from, and the values that its gradient rules asked for. A
+rule names what it needs by its parameters, and nothing else is kept::
+
+    @op
+    def multiply(x, y): return x * y
+    multiply.vjp(x=lambda g, y: g * y, y=lambda g, x: g * x)
+
+    @op
+    def exp(x): return xp(x).exp(x)
+    exp.vjp(x=lambda g, out: g * out)
+
+`g` is the gradient of the final result with respect to the op's output, and the rule returns the gradient with respect
+to one input: a vector-Jacobian product. A rule may name any argument of its op, `out`, an auxiliary output, or
+`<argument>_shape`, which keeps a tuple alive instead of an array. Rules never undo broadcasting, convert dtypes,
+accumulate or free: the engine does.
+
+An ordinary `backward()` runs the rules on raw arrays: fast, and nothing is recorded. With `create_graph=True` the same
+rules run on Tensors, so they are recorded like any other computation and can be differentiated again, to any order.
+"""
+
+from __future__ import annotations
+
+import heapq
+import inspect
+import itertools
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from functools import update_wrapper, wraps
+from typing import Any
+
+import numpy as np
+
+from minigrad.backend import as_array, describe, device_of, same_device, shape_of
+from minigrad.tensor import Tensor, wrap
+
+Array = Any  # numpy.ndarray or cupy.ndarray
+Rule = Callable[..., Any]
+
+_creation = itertools.count()
+
+
+class Node:
+    """One recorded call of an op; or, without a plan, a leaf: a tensor that the user asked to have a gradient."""
+
+    __slots__ = ("__weakref__", "counts", "dtype", "edges", "hooks", "plan", "saved", "sequence", "shape", "target")
+
+    def __init__(self, plan: Plan | None, edges: tuple[Node, ...], saved: list | None, counts: list, out: Array):
+        self.plan = plan  # the op and its rules
+        self.edges = edges  # the nodes of the inputs that need a gradient, aligned with plan.inputs
+        self.saved = saved  # the values the rules named; None once the graph is freed
+        self.counts = counts  # for each of them, the version of the tensor when it was saved
+        self.shape = out.shape
+        self.dtype = out.dtype
+        self.sequence = next(_creation)  # inputs are always older than outputs: this alone orders the way back
+        self.hooks: dict[int, Callable] | None = None
+        self.target: weakref.ref[Tensor] | None = None  # whose .grad receives the gradient: leaves and retain_grad()
+
+
+def leaf(tensor: Tensor) -> Node:
+    """The node of a tensor that starts to require a gradient."""
+    node = Node(None, (), None, [], tensor._array)
+    node.target = weakref.ref(tensor)
+    return node
+
+
+# ---- grad mode ------------------------------------------------------------------------------------------------------
+
+
+class _Mode(threading.local):
+    recording = True
+
+
+_mode = _Mode()
+
+
+class _SetRecording:
+    """Base of `no_grad` and `enable_grad`: a context manager and decorator that holds in its own thread only."""
+
+    recording: bool
+
+    def __new__(cls, function: Callable | None = None) -> Any:
+        return super().__new__(cls) if function is None else super().__new__(cls)(function)
+
+    def __enter__(self) -> None:
+        self._before = [*getattr(self, "_before", ()), _mode.recording]  # a list: one object may be entered twice
+        _mode.recording = self.recording
+
+    def __exit__(self, *_: object) -> None:
+        _mode.recording = self._before.pop()
+
+    def __call__(self, function: Callable) -> Callable:
+        if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
+            raise TypeError(
+                f"{type(self).__name__} cannot decorate {function.__name__}, whose body runs after the call returns; "
+                f"use `with {type(self).__name__}():` inside it"
+            )
+
+        @wraps(function)
+        def inside(*args: Any, **kwargs: Any) -> Any:
+            with type(self)():
+                return function(*args, **kwargs)
+
+        return inside
+
+
+class no_grad(_SetRecording):
+    """Compute without recording, in this thread: `with no_grad():` or `@no_grad()`.
+
+    >>> import minigrad as mg
+    >>> x = mg.tensor([1.0, 2.0], requires_grad=True)
+    >>> with mg.no_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
+
+    recording = False
+
+
+class enable_grad(_SetRecording):
+    """Record again inside a `no_grad` region, in this thread: `with enable_grad():` or `@enable_grad()`."""
+
+    recording = True
+
+
+def is_grad_enabled() -> bool:
+    """Whether ops called by this thread are recorded."""
+    return _mode.recording
+
+
+# ---- ops ------------------------------------------------------------------------------------------------------------
+
+REGISTRY: dict[str, Op] = {}
+
+
+class Plan:
+    """What one set of differentiated inputs asks of a recorded call; worked out once and cached.
+
+    `saves` and `shapes` say which values go into a node; `rules` holds, for each input, its rule and the positions of
+    the rule's arguments among them.
+    """
+
+    __slots__ = ("inputs", "joint", "names", "op", "out", "rules", "saves", "shapes")
+
+    def __init__(self, op: Op, inputs: tuple[tuple[int, int | None], ...]):
+        self.op, self.inputs = op, inputs
+        position = {name: i for i, name in enumerate((*op.parameters, *op.aux, "out"))}
+        differentiated = dict.fromkeys(op.parameters[i] for i, _ in inputs)
+        for name in differentiated:
+            if name not in op.rules:
+                raise TypeError(
+                    f"{op.name} has no gradient rule for its argument {name!r}: register one with "
+                    f"{op.name}.vjp({name}=...), or pass {name} detached"
+                )
+        joint = op.joint if op.joint and set(op.joint[0]) == set(differentiated) else None
+        rules = [op.rules[name] for name in differentiated] + ([joint[1]] if joint else [])
+        wanted = dict.fromkeys(name for _, needs in rules for name in needs)
+        kept = [name for name in wanted if name in position]
+        shapes = [name for name in wanted if name not in position]
+        self.names = (*kept, *shapes)
+        self.saves = tuple(position[name] for name in kept)
+        self.shapes = tuple(position[name.removesuffix("_shape")] for name in shapes)
+        self.out = kept.index("out") if "out" in kept else -1
+
+        def located(rule: tuple[Rule, tuple[str, ...]]) -> tuple[Rule, tuple[int, ...]]:
+            return rule[0], tuple(self.names.index(name) for name in rule[1])
+
+        self.rules = [located(op.rules[op.parameters[i]]) for i, _ in inputs]
+        self.joint = (*located(joint[1]), [joint[0].index(op.parameters[i]) for i, _ in inputs]) if joint else None
+
+
+class Op:
+    """A primitive: a function of arrays with its gradient rules. Made by `op`, found in `REGISTRY`."""
+
+    def __init__(self, function: Callable, aux: tuple[str, ...], view: bool, sequence: str | None):
+        self.function = function
+        self.name = function.__name__
+        self.parameters = tuple(inspect.signature(function).parameters)
+        self.aux = aux
+        self.view = view  # the output may share memory with the first argument
+        self.sequence = -1 if sequence is None else self.parameters.index(sequence)
+        self.rules: dict[str, tuple[Rule, tuple[str, ...]]] = {}
+        self.joint: tuple[tuple[str, ...], tuple[Rule, tuple[str, ...]]] | None = None
+        self.plans: dict[tuple, Plan] = {}
+
+    def vjp(self, **rules: Rule) -> None:
+        """Register the gradient rule of each named argument: `rule(g, ...)`, see the module's text."""
+        for name, rule in rules.items():
+            if name not in self.parameters:
+                raise TypeError(f"{self.name} has no argument {name!r} to differentiate; it has {self.parameters}")
+            self.rules[name] = rule, self._needs(rule)
+        self.plans.clear()
+
+    def vjp_joint(self, *names: str, rule: Rule) -> None:
+        """Register one rule that returns the gradients of several arguments together, because they share work.
+
+        It runs on raw arrays only, and only when all of `names` need a gradient; the separate rules still serve every
+        other case, and the tests compare the two.
+        """
+        self.joint = names, (rule, self._needs(rule))
+        self.plans.clear()
+
+    def _needs(self, rule: Rule) -> tuple[str, ...]:
+        known = {*self.parameters, *self.aux, "out", *(f"{name}_shape" for name in self.parameters)}
+        needs = tuple(inspect.signature(rule).parameters)[1:]
+        if unknown := [name for name in needs if name not in known]:
+            raise TypeError(f"a rule of {self.name} names {unknown}; it may name {sorted(known)}")
+        return needs
+
+    def apply(self, values: tuple) -> Any:
+        """Call the op with one value for each parameter: compute, and record if a Tensor that needs it is among them."""
+        raw = []
+        inputs = []  # (position, index in a sequence or None) of what needs a gradient
+        edges = []
+        tensor = None
+        for position, value in enumerate(values):
+            if isinstance(value, Tensor):
+                if tensor is not None and type(value._array) is not type(tensor._array):
+                    raise self._mixed(values)
+                tensor = value
+                if value.node is not None:
+                    inputs.append((position, None))
+                    edges.append(value.node)
+                value = value._array
+            elif position == self.sequence:
+                value = list(value)
+                for i, item in enumerate(value):
+                    if isinstance(item, Tensor):
+                        if tensor is not None and type(item._array) is not type(tensor._array):
+                            raise self._mixed(values)
+                        tensor = item
+                        if item.node is not None:
+                            inputs.append((position, i))
+                            edges.append(item.node)
+                        value[i] = item._array
+            raw.append(value)
+
+        try:
+            out = self.function(*raw)
+        except Exception as error:
+            self._explain(error, values, raw)
+            raise
+        aux = ()
+        if self.aux:
+            out, *aux = out
+        if type(out) is not np.ndarray:
+            out = as_array(out)
+        if tensor is None:
+            return (out, *aux) if self.aux else out
+
+        result = wrap(out)
+        if self.view:
+            result.share_version(values[0])
+        if edges and _mode.recording and out.dtype.kind == "f":
+            key = tuple(inputs)
+            plan = self.plans.get(key) or self.plans.setdefault(key, Plan(self, key))
+            pool = (*values, *aux, wrap(out, None, result.version) if plan.out >= 0 else None)  # not `result`: a cycle
+            saved = [pool[i] for i in plan.saves]
+            for i in plan.shapes:
+                value = raw[i]
+                saved.append(tuple(map(shape_of, value)) if i == self.sequence else shape_of(value))
+            result.node = Node(plan, tuple(edges), saved, [_count(value) for value in saved], out)
+        return (result, *(wrap(as_array(a)) for a in aux)) if self.aux else result
+
+    def _mixed(self, values: tuple) -> ValueError:
+        places = [f"{n} on {device_of(v)}" for n, v in zip(self.parameters, values, strict=True) if device_of(v)]
+        if 0 <= self.sequence:
+            name = self.parameters[self.sequence]
+            places += [f"{name}[{i}] on {device_of(v)}" for i, v in enumerate(values[self.sequence]) if device_of(v)]
+        return ValueError(
+            f"{self.name} needs all its arrays on one device, got {', '.join(places)}: move one with .to(device)"
+        )
+
+    def _explain(self, error: Exception, values: tuple, raw: list) -> None:
+        """Say what a failed call was given; an error of NumPy's own knows neither the op nor the arguments."""
+        if not same_device(raw):
+            raise self._mixed(values) from error
+        if "broadcast" in str(error):
+            shapes = {n: v.shape for n, v in zip(self.parameters, raw, strict=True) if hasattr(v, "shape")}
+            try:
+                np.broadcast_shapes(*shapes.values())
+            except ValueError:
+                text = " and ".join(f"{n} {s}" for n, s in shapes.items())
+                raise ValueError(
+                    f"{self.name}: the shapes of {text} do not broadcast: counted from the last axis, sizes must be "
+                    f"equal or 1; reshape one of them"
+                ) from error
+        given = ", ".join(f"{n}={describe(v)}" for n, v in zip(self.parameters, raw, strict=True))
+        error.add_note(f"in {self.name}({given})")
+
+
+def op(
+    function: Callable | None = None,
+    *,
+    aux: tuple[str, ...] = (),
+    view: bool = False,
+    sequence: str | None = None,
+    prepare: dict[str, Callable[[Any, Any], Any]] | None = None,
+) -> Any:
+    """Make a differentiable op of a function of arrays. Use it as a decorator, then register rules with `.vjp`.
+
+    The body gets raw arrays (NumPy or CuPy) and returns one array; `minigrad.xp(x)` is the library of an array. With
+    `aux=("name", ...)` it returns a tuple: the one differentiable output, then outputs that are never differentiated,
+    which rules may name. `sequence` names an argument that is a list of arrays, whose rule returns a list of gradients.
+    `prepare` maps an argument to a function `(value, first argument) -> value` that normalises it before the body and
+    the rules see it. `view=True` says that the output may share the memory of the first argument.
+
+    >>> import minigrad as mg
+    >>> @mg.op
+    ... def cube(x):
+    ...     return x * x * x
+    >>> cube.vjp(x=lambda g, x: 3 * g * x * x)
+    >>> x = mg.tensor([1.0, 2.0], requires_grad=True)
+    >>> cube(x).sum().backward()
+    >>> x.grad
+    tensor([ 3., 12.])
+    >>> mg.check_gradients(cube, [1.0, 2.0])
+    """
+    if function is None:
+        return lambda f: op(f, aux=aux, view=view, sequence=sequence, prepare=prepare)
+    self = Op(function, aux, view, sequence)
+    bound = _binder(function, self.apply, prepare or {})
+    update_wrapper(bound, function)
+    bound.op, bound.vjp, bound.vjp_joint = self, self.vjp, self.vjp_joint
+    if function.__module__.startswith("minigrad.ops"):  # a user's op is checked by the user's own tests
+        REGISTRY[self.name] = self
+    return bound
+
+
+def _binder(function: Callable, apply: Callable, prepare: dict[str, Callable]) -> Any:
+    """A function with the signature of `function` that calls `apply` with one value for each parameter.
+
+    Generated once for each op because `inspect.Signature.bind` costs 4 to 7 microseconds a call, and this 0.1.
+    """
+    parameters = inspect.signature(function).parameters.values()
+    first = next(iter(parameters)).name
+    names: dict[str, Any] = {"_apply": apply}
+    signature, values, star = [], [], False
+    for p in parameters:
+        if p.kind is p.KEYWORD_ONLY and not star:
+            signature.append("*")
+            star = True
+        if p.default is p.empty:
+            signature.append(p.name)
+        else:
+            names[f"_default_{p.name}"] = p.default
+            signature.append(f"{p.name}=_default_{p.name}")
+        if p.name in prepare:
+            names[f"_prepare_{p.name}"] = prepare[p.name]
+            values.append(f"_prepare_{p.name}({p.name}, {first})")
+        else:
+            values.append(p.name)
+    body = f"def {function.__name__}({', '.join(signature)}): return _apply(({', '.join(values)},))"
+    exec(f"def make({', '.join(names)}):\n  {body}\n  return {function.__name__}", function.__globals__, made := {})
+    return made["make"](**names)
+
+
+# ---- going back -----------------------------------------------------------------------------------------------------
+
+
+def _count(value: Any) -> Any:
+    """The version of a saved value: a count for a Tensor, a list of them for a sequence, None for a constant."""
+    if isinstance(value, Tensor):
+        return value.version.count
+    if type(value) is list:
+        return [_count(v) for v in value]
+    return None
+
+
+def _current(value: Any, count: Any, node: Node, index: int, create_graph: bool) -> Any:
+    """A saved value as a rule sees it, once it is sure that nobody changed it in the meantime."""
+    if count is None:
+        return value
+    if type(count) is list:
+        return [_current(v, c, node, index, create_graph) for v, c in zip(value, count, strict=True)]
+    if value.version.count != count:
+        name, plan = node.plan.names[index], node.plan  # type: ignore[union-attr]
+        what = "its output" if name == "out" else f"its argument {name!r}"
+        raise RuntimeError(
+            f"{plan.op.name} saved {what} of shape {value.shape} for the gradient, but it was changed in place at "  # type: ignore[union-attr]
+            f"{value.version.where}: go backward before the change, or change a copy of it"
+        )
+    if not create_graph:
+        return value._array
+    return wrap(value._array, node, value.version) if node.plan.out == index else value  # type: ignore[union-attr]
+
+
+def _fit(g: Any, node: Node, rule: tuple[Op, str]) -> Any:
+    """A gradient in the shape and dtype of the value it belongs to: broadcasting is undone by summing."""
+    if not hasattr(g, "dtype"):
+        g = np.asarray(g)
+    if g.shape != node.shape:
+        extra = g.ndim - len(node.shape)
+        padded = (1,) * extra + node.shape
+        if extra < 0 or any(a != b and a != 1 for a, b in zip(padded, g.shape, strict=True)):
+            raise ValueError(
+                f"the gradient rule of {rule[0].name} for {rule[1]!r} returned shape {g.shape}; its input has shape "
+                f"{node.shape}"
+            )
+        axes = tuple(i for i, n in enumerate(padded) if i < extra or n != g.shape[i])
+        g = g.sum(axis=axes, keepdims=True).reshape(node.shape)
+    return g if g.dtype == node.dtype else g.astype(node.dtype)
+
+
+def _reaching(roots: Iterable[Node], ends: set[Node]) -> set[Node]:
+    """The nodes on a path from the roots to the ends: what `grad` has to visit."""
+    seen, stack = set(roots), list(roots)
+    while stack:
+        for edge in stack.pop().edges:
+            if edge not in seen:
+                seen.add(edge)
+                stack.append(edge)
+    reaching = set(ends)
+    for node in sorted(seen, key=lambda n: n.sequence):
+        if any(edge in reaching for edge in node.edges):
+            reaching.add(node)
+    return reaching
+
+
+def _propagate(
+    seeds: dict[Node, Any], ends: set[Node] | None, retain_graph: bool, create_graph: bool
+) -> dict[Node, Any]:
+    """Run the rules from the seeds to the ends (None: to every node that has a `.grad` to fill).
+
+    Nodes leave a heap in the order of their creation, newest first: when one comes out, everything that used it has
+    already been visited, so its gradient is complete. Returns the gradient of each end; nothing else is changed but
+    the graph, which is freed behind us unless `retain_graph`.
+    """
+    visit = None if ends is None else _reaching(seeds, ends)
+    pending = {node: [g, False] for node, g in seeds.items()}  # node -> [its gradient so far, do we own the buffer?]
+    heap = [(-node.sequence, node) for node in pending]
+    heapq.heapify(heap)
+    found: dict[Node, Any] = {}
+    given: list[Any]
+    while heap:
+        node = heapq.heappop(heap)[1]
+        g, _ = pending.pop(node)
+        if node.hooks:
+            g = _run_hooks(node, g, create_graph)
+        if node.target is not None if ends is None else node in ends:
+            found[node] = g
+        if node.plan is None or (visit is not None and not any(edge in visit for edge in node.edges)):
+            continue
+        if node.saved is None:
+            raise RuntimeError(
+                f"the graph of this {node.plan.op.name} was already freed by an earlier backward; pass "
+                f"retain_graph=True to that one to go through the graph again"
+            )
+        saved = [
+            v if c is None else _current(v, c, node, i, create_graph)
+            for i, (v, c) in enumerate(zip(node.saved, node.counts, strict=True))
+        ]
+        given = [g, *saved]
+        joint = node.plan.joint if not create_graph else None
+        if joint is not None:
+            results = joint[0](g, *[saved[i] for i in joint[1]])
+            results = [results[i] for i in joint[2]]
+        sequence_result = None
+        for k, edge in enumerate(node.edges):
+            if visit is not None and edge not in visit:
+                continue
+            position, item = node.plan.inputs[k]
+            if joint is not None:
+                gx = results[k]
+            elif item is None:
+                rule, needs = node.plan.rules[k]
+                gx = rule(g, *[saved[i] for i in needs])
+            else:  # the rule of a sequence returns all its gradients at once
+                if sequence_result is None:
+                    rule, needs = node.plan.rules[k]
+                    sequence_result = rule(g, *[saved[i] for i in needs])
+                gx = sequence_result[item]
+            if gx is None:
+                continue
+            if create_graph and not isinstance(gx, Tensor):
+                gx = wrap(as_array(gx))
+            if getattr(gx, "shape", None) != edge.shape or gx.dtype != edge.dtype:
+                gx = _fit(gx, edge, (node.plan.op, node.plan.op.parameters[position]))
+            if (edge.target is not None if ends is None else edge in ends) and _is_borrowed(gx, given):
+                gx = gx.copy() if create_graph else gx.copy("K")  # what a user gets must be the user's alone
+            given.append(gx)
+            entry = pending.get(edge)
+            if entry is None:
+                pending[edge] = [gx, False]
+                heapq.heappush(heap, (-edge.sequence, edge))
+            elif entry[1]:
+                entry[0] += gx
+            else:
+                entry[0], entry[1] = entry[0] + gx, not create_graph
+        if not retain_graph:
+            node.saved, node.edges = None, ()
+    return found
+
+
+def _is_borrowed(g: Any, given: list) -> bool:
+    """Whether a gradient is somebody else's array, or a view of one."""
+    array = g._array if isinstance(g, Tensor) else g
+    return getattr(array, "base", None) is not None or any(g is other for other in given)
+
+
+def _run_hooks(node: Node, g: Any, create_graph: bool) -> Any:
+    for hook in tuple(node.hooks.values()):  # type: ignore[union-attr]
+        given = g if isinstance(g, Tensor) else wrap(as_array(g))
+        given.version.guarded = True  # other nodes may hold the same array: a hook returns a new gradient
+        changed = hook(given)
+        if changed is None:
+            continue
+        if tuple(shape_of(changed)) != node.shape:
+            raise ValueError(
+                f"a gradient hook returned shape {shape_of(changed)} for a tensor of shape {node.shape}: return a "
+                f"gradient of that shape, or None to leave it unchanged"
+            )
+        changed = changed if isinstance(changed, Tensor) else wrap(as_array(changed))
+        changed = changed if changed.dtype == node.dtype else changed.astype(node.dtype)
+        g = changed if create_graph else changed._array
+    return g
+
+
+def _seed(y: Tensor, gradient: Any, name: str, create_graph: bool) -> Any:
+    """The gradient to start from at one output, in its shape, dtype and device."""
+    if gradient is None:
+        if y.size != 1:
+            raise RuntimeError(
+                f"backward from a tensor of shape {y.shape} needs a seed: pass {name}= of that shape, or reduce the "
+                f"tensor to one number first, as in y.sum().backward()"
+            )
+        gradient = wrap(y.xp.ones(y.shape, y.dtype))
+    elif not isinstance(gradient, Tensor):
+        gradient = Tensor(gradient, dtype=y.dtype, device=device_of(gradient) or y.device)
+    if gradient.shape != y.shape:
+        raise ValueError(f"{name} has shape {gradient.shape}, but the tensor it belongs to has shape {y.shape}")
+    if gradient.device != y.device:
+        raise ValueError(f"{name} is on {gradient.device}, but its tensor is on {y.device}: move it with .to(device)")
+    gradient = gradient.copy() if gradient.dtype == y.dtype else gradient.astype(y.dtype)  # never the user's own array
+    return gradient if create_graph else gradient._array
+
+
+def _go_back(
+    outputs: Sequence[Tensor],
+    gradients: Sequence[Any],
+    name: str,
+    ends: set[Node] | None,
+    retain_graph: bool | None,
+    create_graph: bool,
+) -> dict[Node, Any]:
+    """Seed the outputs and propagate; every gradient found, as a Tensor that is nobody else's."""
+    seeds: dict[Node, Any] = {}
+    for y, gradient in zip(outputs, gradients, strict=True):
+        if y.node is None:
+            raise RuntimeError(
+                "this tensor has no graph to go back through: none of its inputs requires a gradient, or it was "
+                "computed under no_grad(); make an input with requires_grad=True before computing it"
+            )
+        seed = _seed(y, gradient, name, create_graph)
+        seeds[y.node] = seeds[y.node] + seed if y.node in seeds else seed
+    before, _mode.recording = _mode.recording, create_graph
+    try:
+        with np.errstate(all="ignore"):
+            found = _propagate(seeds, ends, create_graph if retain_graph is None else retain_graph, create_graph)
+    finally:
+        _mode.recording = before
+    return {node: g if isinstance(g, Tensor) else wrap(as_array(g)) for node, g in found.items()}
+
+
+def backward(
+    y: Tensor, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False
+) -> None:
+    """Add dy/dx to the `.grad` of every leaf x that y was computed from. `Tensor.backward` is this function."""
+    for node, g in _go_back([y], [gradient], "gradient", None, retain_graph, create_graph).items():
+        x = node.target() if node.target is not None else None
+        if x is not None:
+            x.grad = g if x.grad is None else x.grad + g  # never in place: a gradient that you hold does not change
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Tensor, ...]:
+    """The gradients of `outputs` with respect to `inputs`, one Tensor for each input; no `.grad` is touched.
+
+    Computes the vector-Jacobian products `sum_k grad_outputs[k] * d outputs[k] / d inputs[i]`, visiting only the part
+    of the graph between them. Each gradient has the shape, dtype and device of its input.
+
+    Args:
+        outputs: one tensor or several.
+        inputs: one tensor or several, each of which requires a gradient.
+        grad_outputs: the seed of each output, of its shape; may be left out for outputs of one element.
+        retain_graph: keep the graph for another pass; default: the value of `create_graph`.
+        create_graph: record the computation of the gradients, so that they can be differentiated again.
+        allow_unused: give None for an input that the outputs do not depend on, instead of raising.
+
+    Raises:
+        RuntimeError: an output has several elements and no seed, the graph was freed, a saved value was changed in
+            place, or an input is not part of the graph.
+        ValueError: a seed of the wrong shape or on another device.
+
+    >>> import minigrad as mg
+    >>> x = mg.tensor(3.0, requires_grad=True)
+    >>> (dy,) = mg.grad(x**3, x, create_graph=True)
+    >>> dy, mg.grad(dy, x)
+    (tensor(27., op=multiply), (tensor(18.),))
+    """
+    ys = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
+    xs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    if grad_outputs is None:
+        grad_outputs = (None,) * len(ys)
+    elif isinstance(outputs, Tensor) and not (isinstance(grad_outputs, tuple) and len(grad_outputs) == 1):
+        grad_outputs = (grad_outputs,)
+    if len(grad_outputs) != len(ys):
+        raise ValueError(f"grad_outputs has {len(grad_outputs)} seeds for {len(ys)} outputs: give one for each")
+    for i, x in enumerate(xs):
+        if x.node is None:
+            raise RuntimeError(
+                f"inputs[{i}], of shape {x.shape}, does not require a gradient: make it with requires_grad=True "
+                f"before computing the outputs"
+            )
+    found = _go_back(ys, grad_outputs, "grad_outputs", {x.node for x in xs}, retain_graph, create_graph)  # type: ignore[misc]
+    for i, x in enumerate(xs):
+        if x.node not in found and not allow_unused:
+            raise RuntimeError(
+                f"inputs[{i}], of shape {x.shape}, was not used to compute the outputs; pass allow_unused=True to get "
+                f"None for it"
+            )
+    return tuple(found.get(x.node) for x in xs)  # type: ignore[misc, arg-type]

@@ -1,0 +1,660 @@
+"""Tensor: an array, its place in the recorded graph, and the one door through which it can be changed.
+
+The operators and methods forward to the ops in `minigrad.ops`; nothing here knows a gradient rule.
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigrad.backend import device_of, library, raw, shares_memory, transfer_array, xp
+
+Array = Any  # numpy.ndarray or cupy.ndarray
+_PACKAGE = str(Path(__file__).parent)
+
+
+class Version:
+    """Counts the changes of a piece of memory; a tensor and its views share one.
+
+    The engine compares the count when it goes back with the count when a value was saved, so a gradient is never
+    computed from a value that has changed in between.
+    """
+
+    __slots__ = ("count", "guarded", "where")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.guarded = False  # memory of a tensor that requires a gradient, seen through one that does not
+        self.where = ""  # file and line of the last change
+
+    def bump(self) -> None:
+        """Note a change, with the line of the caller's code that made it."""
+        frame = sys._getframe(1)
+        while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+            frame = frame.f_back
+        self.count += 1
+        self.where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+class RemovableHandle:
+    """What a registration returns: `.remove()` undoes it, and so does leaving a `with` block over it."""
+
+    def __init__(self, hooks: dict[int, Callable], hook: Callable):
+        self._hooks = hooks
+        self._key = max(hooks, default=-1) + 1
+        hooks[self._key] = hook
+
+    def remove(self) -> None:
+        """Take the hook away; doing it twice is harmless."""
+        self._hooks.pop(self._key, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+
+class Tensor:
+    """An n-dimensional array that can remember how it was computed.
+
+    Args:
+        data: a number, a nested list of numbers, an array or a Tensor. It is **copied**; `asarray` shares it instead.
+        dtype: of the result; default: arrays keep theirs, Python floats give float32, integers int64, booleans bool.
+        device: "cpu" or "cuda"; default: where `data` is.
+        requires_grad: whether gradients with respect to this tensor are wanted; floating dtypes only.
+
+    Raises:
+        TypeError: complex or non-numeric data, or an integer tensor that is asked to require a gradient.
+        ValueError: nested lists of uneven lengths, or an unknown device.
+        RuntimeError: a device that is not there.
+
+    >>> x = Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([[2., 4.],
+            [6., 8.]])
+    """
+
+    __slots__ = ("__weakref__", "_array", "grad", "node", "version")
+
+    _array: Array
+    grad: Tensor | None
+    node: engine.Node | None
+    version: Version
+
+    def __init__(self, data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False):
+        self._array = _to_array(data, dtype, device, copy=True)
+        self.grad = self.node = None
+        self.version = Version()
+        if requires_grad:
+            self.requires_grad_()
+
+    # ---- what it is -------------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes of the axes."""
+        return self._array.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The NumPy dtype of the elements."""
+        return self._array.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self._array.ndim
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self._array.size
+
+    @property
+    def device(self) -> str:
+        """Where the array lives: "cpu" or "cuda"."""
+        return "cpu" if type(self._array) is np.ndarray else device_of(self._array) or "cpu"
+
+    @property
+    def xp(self) -> Any:
+        """The library of the array: numpy or cupy."""
+        return xp(self._array)
+
+    @property
+    def T(self) -> Tensor:
+        """The tensor with its axes in reverse order."""
+        return ops.permute(self, None)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of a tensor with no axes; it holds one number: use .item()")
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        values = np.array2string(transfer_array(self._array, "cpu"), separator=", ", prefix="tensor(")
+        notes = [values]
+        if self.dtype not in (np.float32, np.int64, np.bool_):
+            notes.append(f"dtype={self.dtype}")
+        if self.device != "cpu":
+            notes.append(f"device={self.device!r}")
+        if self.node is not None:
+            notes.append("requires_grad=True" if self.is_leaf else f"op={self.node.plan.op.name}")  # type: ignore[union-attr]
+        return f"tensor({', '.join(notes)})"
+
+    # ---- gradients --------------------------------------------------------------------------------------------------
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to this tensor. Set it on leaves only, as `requires_grad_` does."""
+        return self.node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        self.requires_grad_(wanted)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether the tensor was made by the user, not by a recorded op."""
+        return self.node is None or self.node.plan is None
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Ask for gradients with respect to this leaf, or no longer; returns the tensor itself."""
+        if not self.is_leaf:
+            raise RuntimeError(
+                f"requires_grad can be changed on leaves only; this tensor is the output of "
+                f"{self.node.plan.op.name}: use .detach() for a tensor without the graph"  # type: ignore[union-attr]
+            )
+        if requires_grad and self.dtype.kind != "f":
+            raise TypeError(
+                f"only floating tensors can require a gradient, got dtype {self.dtype}: convert with .to('float32') first"
+            )
+        if requires_grad and self.node is None:
+            self.version.guarded = True  # views made earlier must not be written to either
+            self.node = engine.leaf(self)
+        elif not requires_grad:
+            self.node = None
+        return self
+
+    def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False) -> None:
+        """Add the gradient of this tensor to the `.grad` of every leaf it was computed from.
+
+        Args:
+            gradient: the seed, of this tensor's shape; may be left out for a tensor of one element.
+            retain_graph: keep the graph for another pass; default: the value of `create_graph`.
+            create_graph: record the computation of the gradients, so that they can be differentiated again. The
+                gradients then hold the graph and the graph the leaves: `minigrad.grad` avoids that cycle.
+
+        Raises:
+            RuntimeError: several elements and no seed, no graph or a freed one, or a saved value changed in place.
+                No `.grad` has been touched then.
+
+        >>> x = Tensor(2.0, requires_grad=True)
+        >>> (x**3).backward()
+        >>> x.grad
+        tensor(12.)
+        """
+        engine.backward(self, gradient, retain_graph, create_graph)
+
+    def detach(self) -> Tensor:
+        """The same memory outside the graph: no gradient flows through it."""
+        out = wrap(self._array)
+        out.share_version(self)
+        return out
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this intermediate tensor in `.grad`; leaves always do."""
+        if self.node is None:
+            raise RuntimeError("retain_grad() on a tensor that does not require a gradient: nothing would arrive")
+        self.node.target = weakref.ref(self)
+
+    def register_hook(self, hook: Callable[[Tensor], Any]) -> RemovableHandle:
+        """Call `hook(gradient)` when the gradient of this tensor is complete; what it returns replaces the gradient.
+
+        The hook must not write to the gradient it is given. Returning None leaves the gradient as it is.
+
+        >>> x = Tensor(3.0, requires_grad=True)
+        >>> handle = x.register_hook(lambda g: g * 10)
+        >>> (x * x).backward()
+        >>> handle.remove()
+        >>> x.grad
+        tensor(60.)
+        """
+        if self.node is None:
+            raise RuntimeError("register_hook() on a tensor that does not require a gradient: it would never be called")
+        if self.node.hooks is None:
+            self.node.hooks = {}
+        return RemovableHandle(self.node.hooks, hook)
+
+    # ---- out of minigrad --------------------------------------------------------------------------------------------
+
+    def numpy(self) -> np.ndarray:
+        """The values as a NumPy array: a **read-only view** of the same memory. CPU only; `.to("cpu")` comes first."""
+        if self.device != "cpu":
+            raise TypeError(f"numpy() of a tensor on {self.device}: copy it with .to('cpu') first")
+        view: np.ndarray = self._array.view()
+        view.flags.writeable = False
+        return view
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if self.node is not None:
+            raise RuntimeError(
+                "converting a tensor that requires a gradient to a NumPy array would lose the gradient silently: use "
+                ".detach() first, or the minigrad function of the same name"
+            )
+        view = self.numpy()
+        if copy or (dtype is not None and view.dtype != dtype):
+            if copy is False:
+                raise ValueError(f"a {dtype} array of this {view.dtype} tensor needs a copy, and copy=False forbids one")
+            return np.array(view, dtype)
+        return view
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return interop.ufunc(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, function: Callable, types: Any, args: tuple, kwargs: dict) -> Any:
+        return interop.function(function, args, kwargs)
+
+    def item(self) -> float | int | bool:
+        """The one element, as a Python number."""
+        if self.size != 1:
+            raise ValueError(f"item() needs a tensor of one element, this one has shape {self.shape}: use .tolist()")
+        return self._array.item()
+
+    def tolist(self) -> Any:
+        """The values as nested Python lists."""
+        return self._array.tolist()
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError(
+                f"the truth value of a tensor of shape {self.shape} is ambiguous: use .any() or .all(), or compare with "
+                f"`is None`"
+            )
+        return bool(self._array.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iu":
+            raise TypeError(f"only an integer tensor can be an index, this one is {self.dtype}")
+        return int(self.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec and self.size == 1 else format(repr(self), spec)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self._array == raw(value)).any())
+
+    # ---- the one mutation door --------------------------------------------------------------------------------------
+
+    def _open(self, *values: Any) -> None:
+        """Allow a change of the memory, or say what to do instead."""
+        if engine.is_grad_enabled():
+            if self.node is not None or self.version.guarded:
+                whose = "requires a gradient" if self.node is not None else (
+                    "shares its memory with one that requires a gradient"
+                )
+                raise RuntimeError(
+                    f"cannot write to a tensor of shape {self.shape} that {whose}: its graph would compute from the old "
+                    f"values. Use t = t.at(index).set(value) or t = t + v, write to a .copy(), or write under "
+                    f"minigrad.no_grad()"
+                )
+            if any(isinstance(v, Tensor) and v.node is not None for v in values):
+                raise RuntimeError(
+                    "cannot write a value that requires a gradient into a tensor that does not: the gradient would be "
+                    "lost. Use t = t.at(index).set(value), or value.detach()"
+                )
+        for value in values:
+            if (place := device_of(value)) and place != self.device:
+                raise ValueError(f"cannot write a value on {place} into a tensor on {self.device}: use .to(device)")
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._open(value)
+        self._array[ops.plain_index(index, self)] = raw(value)
+        self.version.bump()
+
+    def copy_(self, value: Any) -> Tensor:
+        """Replace the values by those of `value`, which broadcasts to this shape; returns the tensor itself."""
+        self._open(value)
+        self._array[...] = raw(value)
+        self.version.bump()
+        return self
+
+    def _update(self, ufunc: str, value: Any) -> Tensor:
+        self._open(value)
+        getattr(self.xp, ufunc)(self._array, raw(value), out=self._array)
+        self.version.bump()
+        return self
+
+    def __iadd__(self, value: Any) -> Tensor:
+        return self._update("add", value)
+
+    def __isub__(self, value: Any) -> Tensor:
+        return self._update("subtract", value)
+
+    def __imul__(self, value: Any) -> Tensor:
+        return self._update("multiply", value)
+
+    def __itruediv__(self, value: Any) -> Tensor:
+        return self._update("divide", value)
+
+    def share_version(self, source: Tensor) -> None:
+        """Become a view of `source`, if the memory is the same: a change of one is a change of both."""
+        if shares_memory(self._array, source._array):
+            self.version = source.version
+            if source.node is not None:
+                self.version.guarded = True
+
+    def at(self, index: Any) -> At:
+        """Differentiable assignment: `x.at(i).set(v)` and `x.at(i).add(v)` return a changed copy of x.
+
+        >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
+        >>> y = x.at(1).set(10.0)
+        >>> y
+        tensor([ 1., 10.,  3.], op=index_set)
+        >>> y.sum().backward()
+        >>> x.grad
+        tensor([1., 0., 1.])
+        """
+        return At(self, index)
+
+    # ---- operators and methods: each is the op of the same name -----------------------------------------------------
+
+    __hash__ = object.__hash__
+
+    def __add__(self, other: Any) -> Tensor:
+        return ops.add(self, other)
+
+    def __radd__(self, other: Any) -> Tensor:
+        return ops.add(other, self)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return ops.subtract(self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return ops.subtract(other, self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return ops.multiply(self, other)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return ops.multiply(other, self)
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return ops.divide(self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return ops.divide(other, self)
+
+    def __pow__(self, other: Any) -> Tensor:
+        return ops.power(self, other)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return ops.power(other, self)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return ops.matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return ops.matmul(other, self)
+
+    def __neg__(self) -> Tensor:
+        return ops.negative(self)
+
+    def __pos__(self) -> Tensor:
+        return self
+
+    def __abs__(self) -> Tensor:
+        return ops.abs(self)
+
+    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return ops.equal(self, other)
+
+    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return ops.not_equal(self, other)
+
+    def __lt__(self, other: Any) -> Tensor:
+        return ops.less(self, other)
+
+    def __le__(self, other: Any) -> Tensor:
+        return ops.less_equal(self, other)
+
+    def __gt__(self, other: Any) -> Tensor:
+        return ops.greater(self, other)
+
+    def __ge__(self, other: Any) -> Tensor:
+        return ops.greater_equal(self, other)
+
+    def __and__(self, other: Any) -> Tensor:
+        return ops.logical_and(*_booleans("&", self, other))
+
+    __rand__ = __and__
+
+    def __or__(self, other: Any) -> Tensor:
+        return ops.logical_or(*_booleans("|", self, other))
+
+    __ror__ = __or__
+
+    def __xor__(self, other: Any) -> Tensor:
+        return ops.logical_xor(*_booleans("^", self, other))
+
+    __rxor__ = __xor__
+
+    def __invert__(self) -> Tensor:
+        return ops.logical_not(*_booleans("~", self))
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return ops.getitem(self, index)
+
+    def exp(self) -> Tensor:
+        """`minigrad.exp`."""
+        return ops.exp(self)
+
+    def log(self) -> Tensor:
+        """`minigrad.log`."""
+        return ops.log(self)
+
+    def sqrt(self) -> Tensor:
+        """`minigrad.sqrt`."""
+        return ops.sqrt(self)
+
+    def tanh(self) -> Tensor:
+        """`minigrad.tanh`."""
+        return ops.tanh(self)
+
+    def sigmoid(self) -> Tensor:
+        """`minigrad.sigmoid`."""
+        return ops.sigmoid(self)
+
+    def relu(self) -> Tensor:
+        """`minigrad.relu`."""
+        return ops.relu(self)
+
+    def abs(self) -> Tensor:
+        """`minigrad.abs`."""
+        return ops.abs(self)
+
+    def clip(self, min: Any = None, max: Any = None) -> Tensor:
+        """`minigrad.clip`."""
+        return ops.clip(self, min, max)
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """`minigrad.sum`."""
+        return ops.sum(self, axis, keepdims)
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """`minigrad.mean`."""
+        return ops.mean(self, axis, keepdims)
+
+    def max(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """`minigrad.max`."""
+        return ops.max(self, axis, keepdims)
+
+    def min(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """`minigrad.min`."""
+        return ops.min(self, axis, keepdims)
+
+    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
+        """`minigrad.argmax`."""
+        return ops.argmax(self, axis, keepdims)
+
+    def softmax(self, axis: int = -1) -> Tensor:
+        """`minigrad.softmax`."""
+        return ops.softmax(self, axis)
+
+    def log_softmax(self, axis: int = -1) -> Tensor:
+        """`minigrad.log_softmax`."""
+        return ops.log_softmax(self, axis)
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """`minigrad.reshape`; the sizes may be given one by one."""
+        return ops.reshape(self, _spread(shape))
+
+    def permute(self, *axes: Any) -> Tensor:
+        """`minigrad.permute`; the axes may be given one by one."""
+        return ops.permute(self, _spread(axes))
+
+    def expand_dims(self, axis: Any) -> Tensor:
+        """`minigrad.expand_dims`."""
+        return ops.expand_dims(self, axis)
+
+    def squeeze(self, axis: Any = None) -> Tensor:
+        """`minigrad.squeeze`."""
+        return ops.squeeze(self, axis)
+
+    def broadcast_to(self, shape: Sequence[int]) -> Tensor:
+        """`minigrad.broadcast_to`."""
+        return ops.broadcast_to(self, shape)
+
+    def copy(self) -> Tensor:
+        """A tensor of the same values in memory of its own; gradients flow through."""
+        return ops.copy(self)
+
+    def astype(self, dtype: Any) -> Tensor:
+        """The tensor in another dtype; the gradient comes back in this one."""
+        return self if self.dtype == _dtype(dtype) else ops.astype(self, _dtype(dtype))
+
+    def to(self, target: Any) -> Tensor:
+        """The tensor on another device ("cpu", "cuda") or in another dtype; itself when nothing changes.
+
+        The gradient comes back on this device, in this dtype.
+        """
+        if isinstance(target, str) and (target == "cpu" or target.startswith("cuda")):
+            library(target)
+            return self if target == self.device else ops.transfer(self, self.device, target)
+        return self.astype(target)
+
+
+class At:
+    """An index into a tensor, waiting for `set` or `add`: what `Tensor.at` returns."""
+
+    def __init__(self, x: Tensor, index: Any):
+        self._x = x
+        self._index = index
+
+    def set(self, value: Any) -> Tensor:
+        """A copy of the tensor with `value` at the index; where an index repeats, one of its values wins."""
+        return ops.index_set(self._x, value, self._index)[0]
+
+    def add(self, value: Any) -> Tensor:
+        """A copy of the tensor with `value` added at the index; where an index repeats, all of its values add up."""
+        return ops.index_add(self._x, value, self._index)
+
+
+_new = object.__new__
+
+
+def wrap(data: Array, node: engine.Node | None = None, version: Version | None = None) -> Tensor:
+    """A Tensor around an array, without a copy or a check: for minigrad's own use."""
+    out = _new(Tensor)
+    out._array = data
+    out.node = node
+    out.grad = None
+    out.version = version or Version()
+    return out
+
+
+def asarray(data: Any, dtype: Any = None, device: str | None = None) -> Tensor:
+    """A Tensor that shares the memory of `data` where it can: an array of the same dtype and device.
+
+    Changing the array later changes the tensor, behind the back of the engine's checks; `tensor` copies.
+
+    >>> import numpy as np
+    >>> a = np.zeros(2, "float32")
+    >>> t = asarray(a)
+    >>> a[0] = 5
+    >>> t
+    tensor([5., 0.])
+    """
+    return data if isinstance(data, Tensor) and dtype is None and device is None else wrap(
+        _to_array(data, dtype, device, copy=False)
+    )
+
+
+def _dtype(dtype: Any) -> np.dtype:
+    """A dtype that tensors can have, or a TypeError that says which those are."""
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"{dtype!r} is neither a dtype nor a device ('cpu', 'cuda')") from None
+    if found.kind not in "fiub" or found.itemsize > 8:
+        raise TypeError(f"tensors hold float16, float32, float64, integers or bool; got {found}")
+    return found
+
+
+def _to_array(data: Any, dtype: Any, device: str | None, copy: bool) -> Array:
+    """The array of any data a Tensor can be made of."""
+    if dtype is not None:
+        dtype = _dtype(dtype)
+    if isinstance(data, Tensor):
+        data = data._array
+    if device_of(data) is None:
+        python = not isinstance(data, np.generic)
+        try:
+            data = np.array(data)
+        except ValueError as error:
+            if "inhomogeneous" not in str(error):
+                raise
+            raise ValueError("nested lists must have even lengths, like a box of numbers; these differ") from None
+        if python and data.dtype == np.float64 and dtype is None:
+            dtype = np.float32  # Python floats say nothing about precision
+        copy = False
+    _dtype(data.dtype)
+    if device is not None and device != device_of(data):
+        data, copy = transfer_array(data, device), False
+    if dtype is not None and data.dtype != dtype:
+        return data.astype(dtype)
+    return data.copy() if copy else data
+
+
+def _booleans(operator: str, *values: Any) -> tuple:
+    for value in values:
+        if np.dtype(getattr(value, "dtype", type(value))) != np.bool_:
+            kind = getattr(value, "dtype", type(value).__name__)
+            raise TypeError(f"{operator} combines boolean tensors, as comparisons give them; got {kind}")
+    return values
+
+
+def _spread(sizes: tuple) -> Any:
+    """f(2, 3) and f((2, 3)) mean the same."""
+    return sizes[0] if len(sizes) == 1 else sizes
+
+
+# The ops need Tensor, and Tensor's operators need the ops: whichever file is asked for, the package begins with this
+# one, whose class is complete here.
+from minigrad import engine, interop, ops  # noqa: E402
