@@ -1,7 +1,7 @@
 """Where arrays live: the library of an array, devices, transfers, and which kernels serve it.
 
-Arrays choose the backend. `xp(x)` is the namespace that made `x`, NumPy or CuPy; there is no global device, and the body
-of an op never asks which one it is on. CuPy is imported only when a GPU is asked for.
+Arrays choose the backend. `xp(x)` is the namespace that made `x`, NumPy or CuPy; there is no global device, and the
+body of an op never asks which one it is on. CuPy is imported only when a GPU is asked for.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def as_array(x: Any) -> Array:
 
 
 def device_of(x: Any) -> str | None:
-    """"cpu" or "cuda" for an array or Tensor; None for what has no place: a Python or NumPy scalar, a list."""
+    """ "cpu" or "cuda" for an array or Tensor; None for what has no place: a Python or NumPy scalar, a list."""
     x = raw(x)
     if isinstance(x, np.ndarray):
         return "cpu"

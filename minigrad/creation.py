@@ -36,7 +36,9 @@ def ones(shape: Shape, dtype: Any = np.float32, device: str = "cpu", requires_gr
     return _made(library(device).ones(shape, dtype), requires_grad)
 
 
-def full(shape: Shape, value: float, dtype: Any = np.float32, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+def full(
+    shape: Shape, value: float, dtype: Any = np.float32, device: str = "cpu", requires_grad: bool = False
+) -> Tensor:
     """A tensor of one value."""
     return _made(library(device).full(shape, value, dtype), requires_grad)
 

@@ -28,21 +28,20 @@ rules run on Tensors, so they are recorded like any other computation and can be
 from __future__ import annotations
 
 import heapq
-import inspect
 import itertools
-import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from functools import update_wrapper, wraps
+from functools import update_wrapper
 from typing import Any
 
 import numpy as np
 
 from minigrad.backend import as_array, describe, device_of, same_device, shape_of
+from minigrad.contract import REGISTRY, Op, Plan, binder
+from minigrad.gradmode import mode
 from minigrad.tensor import Tensor, wrap
 
 Array = Any  # numpy.ndarray or cupy.ndarray
-Rule = Callable[..., Any]
 
 _creation = itertools.count()
 
@@ -71,230 +70,7 @@ def leaf(tensor: Tensor) -> Node:
     return node
 
 
-# ---- grad mode ------------------------------------------------------------------------------------------------------
-
-
-class _Mode(threading.local):
-    recording = True
-
-
-_mode = _Mode()
-
-
-class _SetRecording:
-    """Base of `no_grad` and `enable_grad`: a context manager and decorator that holds in its own thread only."""
-
-    recording: bool
-
-    def __new__(cls, function: Callable | None = None) -> Any:
-        return super().__new__(cls) if function is None else super().__new__(cls)(function)
-
-    def __enter__(self) -> None:
-        self._before = [*getattr(self, "_before", ()), _mode.recording]  # a list: one object may be entered twice
-        _mode.recording = self.recording
-
-    def __exit__(self, *_: object) -> None:
-        _mode.recording = self._before.pop()
-
-    def __call__(self, function: Callable) -> Callable:
-        if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
-            raise TypeError(
-                f"{type(self).__name__} cannot decorate {function.__name__}, whose body runs after the call returns; "
-                f"use `with {type(self).__name__}():` inside it"
-            )
-
-        @wraps(function)
-        def inside(*args: Any, **kwargs: Any) -> Any:
-            with type(self)():
-                return function(*args, **kwargs)
-
-        return inside
-
-
-class no_grad(_SetRecording):
-    """Compute without recording, in this thread: `with no_grad():` or `@no_grad()`.
-
-    >>> import minigrad as mg
-    >>> x = mg.tensor([1.0, 2.0], requires_grad=True)
-    >>> with mg.no_grad():
-    ...     y = x * 2
-    >>> y.requires_grad
-    False
-    """
-
-    recording = False
-
-
-class enable_grad(_SetRecording):
-    """Record again inside a `no_grad` region, in this thread: `with enable_grad():` or `@enable_grad()`."""
-
-    recording = True
-
-
-def is_grad_enabled() -> bool:
-    """Whether ops called by this thread are recorded."""
-    return _mode.recording
-
-
-# ---- ops ------------------------------------------------------------------------------------------------------------
-
-REGISTRY: dict[str, Op] = {}
-
-
-class Plan:
-    """What one set of differentiated inputs asks of a recorded call; worked out once and cached.
-
-    `saves` and `shapes` say which values go into a node; `rules` holds, for each input, its rule and the positions of
-    the rule's arguments among them.
-    """
-
-    __slots__ = ("inputs", "joint", "names", "op", "out", "rules", "saves", "shapes")
-
-    def __init__(self, op: Op, inputs: tuple[tuple[int, int | None], ...]):
-        self.op, self.inputs = op, inputs
-        position = {name: i for i, name in enumerate((*op.parameters, *op.aux, "out"))}
-        differentiated = dict.fromkeys(op.parameters[i] for i, _ in inputs)
-        for name in differentiated:
-            if name not in op.rules:
-                raise TypeError(
-                    f"{op.name} has no gradient rule for its argument {name!r}: register one with "
-                    f"{op.name}.vjp({name}=...), or pass {name} detached"
-                )
-        joint = op.joint if op.joint and set(op.joint[0]) == set(differentiated) else None
-        rules = [op.rules[name] for name in differentiated] + ([joint[1]] if joint else [])
-        wanted = dict.fromkeys(name for _, needs in rules for name in needs)
-        kept = [name for name in wanted if name in position]
-        shapes = [name for name in wanted if name not in position]
-        self.names = (*kept, *shapes)
-        self.saves = tuple(position[name] for name in kept)
-        self.shapes = tuple(position[name.removesuffix("_shape")] for name in shapes)
-        self.out = kept.index("out") if "out" in kept else -1
-
-        def located(rule: tuple[Rule, tuple[str, ...]]) -> tuple[Rule, tuple[int, ...]]:
-            return rule[0], tuple(self.names.index(name) for name in rule[1])
-
-        self.rules = [located(op.rules[op.parameters[i]]) for i, _ in inputs]
-        self.joint = (*located(joint[1]), [joint[0].index(op.parameters[i]) for i, _ in inputs]) if joint else None
-
-
-class Op:
-    """A primitive: a function of arrays with its gradient rules. Made by `op`, found in `REGISTRY`."""
-
-    def __init__(self, function: Callable, aux: tuple[str, ...], view: bool, sequence: str | None):
-        self.function = function
-        self.name = function.__name__
-        self.parameters = tuple(inspect.signature(function).parameters)
-        self.aux = aux
-        self.view = view  # the output may share memory with the first argument
-        self.sequence = -1 if sequence is None else self.parameters.index(sequence)
-        self.rules: dict[str, tuple[Rule, tuple[str, ...]]] = {}
-        self.joint: tuple[tuple[str, ...], tuple[Rule, tuple[str, ...]]] | None = None
-        self.plans: dict[tuple, Plan] = {}
-
-    def vjp(self, **rules: Rule) -> None:
-        """Register the gradient rule of each named argument: `rule(g, ...)`, see the module's text."""
-        for name, rule in rules.items():
-            if name not in self.parameters:
-                raise TypeError(f"{self.name} has no argument {name!r} to differentiate; it has {self.parameters}")
-            self.rules[name] = rule, self._needs(rule)
-        self.plans.clear()
-
-    def vjp_joint(self, *names: str, rule: Rule) -> None:
-        """Register one rule that returns the gradients of several arguments together, because they share work.
-
-        It runs on raw arrays only, and only when all of `names` need a gradient; the separate rules still serve every
-        other case, and the tests compare the two.
-        """
-        self.joint = names, (rule, self._needs(rule))
-        self.plans.clear()
-
-    def _needs(self, rule: Rule) -> tuple[str, ...]:
-        known = {*self.parameters, *self.aux, "out", *(f"{name}_shape" for name in self.parameters)}
-        needs = tuple(inspect.signature(rule).parameters)[1:]
-        if unknown := [name for name in needs if name not in known]:
-            raise TypeError(f"a rule of {self.name} names {unknown}; it may name {sorted(known)}")
-        return needs
-
-    def apply(self, values: tuple) -> Any:
-        """Call the op with one value for each parameter: compute, and record if a Tensor that needs it is among them."""
-        raw = []
-        inputs = []  # (position, index in a sequence or None) of what needs a gradient
-        edges = []
-        tensor = None
-        for position, value in enumerate(values):
-            if isinstance(value, Tensor):
-                if tensor is not None and type(value._array) is not type(tensor._array):
-                    raise self._mixed(values)
-                tensor = value
-                if value.node is not None:
-                    inputs.append((position, None))
-                    edges.append(value.node)
-                value = value._array
-            elif position == self.sequence:
-                value = list(value)
-                for i, item in enumerate(value):
-                    if isinstance(item, Tensor):
-                        if tensor is not None and type(item._array) is not type(tensor._array):
-                            raise self._mixed(values)
-                        tensor = item
-                        if item.node is not None:
-                            inputs.append((position, i))
-                            edges.append(item.node)
-                        value[i] = item._array
-            raw.append(value)
-
-        try:
-            out = self.function(*raw)
-        except Exception as error:
-            self._explain(error, values, raw)
-            raise
-        aux = ()
-        if self.aux:
-            out, *aux = out
-        if type(out) is not np.ndarray:
-            out = as_array(out)
-        if tensor is None:
-            return (out, *aux) if self.aux else out
-
-        result = wrap(out)
-        if self.view:
-            result.share_version(values[0])
-        if edges and _mode.recording and out.dtype.kind == "f":
-            key = tuple(inputs)
-            plan = self.plans.get(key) or self.plans.setdefault(key, Plan(self, key))
-            pool = (*values, *aux, wrap(out, None, result.version) if plan.out >= 0 else None)  # not `result`: a cycle
-            saved = [pool[i] for i in plan.saves]
-            for i in plan.shapes:
-                value = raw[i]
-                saved.append(tuple(map(shape_of, value)) if i == self.sequence else shape_of(value))
-            result.node = Node(plan, tuple(edges), saved, [_count(value) for value in saved], out)
-        return (result, *(wrap(as_array(a)) for a in aux)) if self.aux else result
-
-    def _mixed(self, values: tuple) -> ValueError:
-        places = [f"{n} on {device_of(v)}" for n, v in zip(self.parameters, values, strict=True) if device_of(v)]
-        if 0 <= self.sequence:
-            name = self.parameters[self.sequence]
-            places += [f"{name}[{i}] on {device_of(v)}" for i, v in enumerate(values[self.sequence]) if device_of(v)]
-        return ValueError(
-            f"{self.name} needs all its arrays on one device, got {', '.join(places)}: move one with .to(device)"
-        )
-
-    def _explain(self, error: Exception, values: tuple, raw: list) -> None:
-        """Say what a failed call was given; an error of NumPy's own knows neither the op nor the arguments."""
-        if not same_device(raw):
-            raise self._mixed(values) from error
-        if "broadcast" in str(error):
-            shapes = {n: v.shape for n, v in zip(self.parameters, raw, strict=True) if hasattr(v, "shape")}
-            try:
-                np.broadcast_shapes(*shapes.values())
-            except ValueError:
-                text = " and ".join(f"{n} {s}" for n, s in shapes.items())
-                raise ValueError(
-                    f"{self.name}: the shapes of {text} do not broadcast: counted from the last axis, sizes must be "
-                    f"equal or 1; reshape one of them"
-                ) from error
-        given = ", ".join(f"{n}={describe(v)}" for n, v in zip(self.parameters, raw, strict=True))
-        error.add_note(f"in {self.name}({given})")
+# ---- recording ------------------------------------------------------------------------------------------------------
 
 
 def op(
@@ -327,40 +103,100 @@ def op(
     if function is None:
         return lambda f: op(f, aux=aux, view=view, sequence=sequence, prepare=prepare)
     self = Op(function, aux, view, sequence)
-    bound = _binder(function, self.apply, prepare or {})
-    update_wrapper(bound, function)
-    bound.op, bound.vjp, bound.vjp_joint = self, self.vjp, self.vjp_joint
-    if function.__module__.startswith("minigrad.ops"):  # a user's op is checked by the user's own tests
+    call = binder(function, lambda values: apply(self, values), prepare or {})
+    update_wrapper(call, function)
+    call.op, call.vjp, call.vjp_joint = self, self.vjp, self.vjp_joint
+    if function.__module__.startswith("minigrad.ops"):  # a user's op is for the user's own tests to check
         REGISTRY[self.name] = self
-    return bound
+    return call
 
 
-def _binder(function: Callable, apply: Callable, prepare: dict[str, Callable]) -> Any:
-    """A function with the signature of `function` that calls `apply` with one value for each parameter.
+def apply(op: Op, values: tuple) -> Any:
+    """Call an op with one value for each parameter: compute, and record if a Tensor that needs it is among them."""
+    raw = list(values)
+    inputs: list[tuple[int, int | None]] = []  # what needs a gradient: (position, index in a sequence or None)
+    edges: list[Node] = []
+    library = None
+    for position, value in enumerate(values):
+        if isinstance(value, Tensor):
+            array = raw[position] = value._array
+            if library is None:
+                library = type(array)
+            elif type(array) is not library:
+                raise _mixed_devices(op, values)
+            if value.node is not None:
+                inputs.append((position, None))
+                edges.append(value.node)
+        elif position == op.sequence:
+            items = raw[position] = list(value)
+            for i, item in enumerate(items):
+                if isinstance(item, Tensor):
+                    items[i] = item._array
+                    library = type(item._array)
+                    if item.node is not None:
+                        inputs.append((position, i))
+                        edges.append(item.node)
+            if not same_device(items):
+                raise _mixed_devices(op, values)
+    if library is None and type(raw[0]) in (list, tuple) and op.sequence != 0:
+        raw[0] = np.asarray(raw[0])  # [1, 2] + [3] would join lists
 
-    Generated once for each op because `inspect.Signature.bind` costs 4 to 7 microseconds a call, and this 0.1.
-    """
-    parameters = inspect.signature(function).parameters.values()
-    first = next(iter(parameters)).name
-    names: dict[str, Any] = {"_apply": apply}
-    signature, values, star = [], [], False
-    for p in parameters:
-        if p.kind is p.KEYWORD_ONLY and not star:
-            signature.append("*")
-            star = True
-        if p.default is p.empty:
-            signature.append(p.name)
-        else:
-            names[f"_default_{p.name}"] = p.default
-            signature.append(f"{p.name}=_default_{p.name}")
-        if p.name in prepare:
-            names[f"_prepare_{p.name}"] = prepare[p.name]
-            values.append(f"_prepare_{p.name}({p.name}, {first})")
-        else:
-            values.append(p.name)
-    body = f"def {function.__name__}({', '.join(signature)}): return _apply(({', '.join(values)},))"
-    exec(f"def make({', '.join(names)}):\n  {body}\n  return {function.__name__}", function.__globals__, made := {})
-    return made["make"](**names)
+    try:
+        out = op.function(*raw)
+    except Exception as error:
+        _explain(error, op, values, raw)
+        raise
+    aux: Sequence[Any] = ()
+    if op.aux:
+        out, *aux = out
+    if type(out) is not np.ndarray:
+        out = as_array(out)
+    if library is None:
+        return (out, *aux) if op.aux else out
+
+    result = wrap(out)
+    if op.view:
+        result.share_version(values[0])
+    if edges and mode.recording and out.dtype.kind == "f":
+        key = tuple(inputs)
+        plan = op.plans.get(key) or op.plans.setdefault(key, Plan(op, key))
+        # An output that a rule needs is saved as another Tensor on the same array: a node that held its own result
+        # would be a reference cycle, and its memory would wait for the garbage collector.
+        pool = (*values, *aux, wrap(out, None, result.version) if plan.out >= 0 else None)
+        saved = [pool[i] for i in plan.saves]
+        for i in plan.shapes:
+            saved.append(tuple(map(shape_of, raw[i])) if i == op.sequence else shape_of(raw[i]))
+        result.node = Node(plan, tuple(edges), saved, [_count(value) for value in saved], out)
+    return (result, *(wrap(as_array(a)) for a in aux)) if op.aux else result
+
+
+def _mixed_devices(op: Op, values: tuple) -> ValueError:
+    named = dict(zip(op.parameters, values, strict=True))
+    if op.sequence >= 0:
+        name = op.parameters[op.sequence]
+        named.update({f"{name}[{i}]": item for i, item in enumerate(named.pop(name))})
+    places = [f"{name} on {device_of(value)}" for name, value in named.items() if device_of(value)]
+    return ValueError(
+        f"{op.name} needs all its arrays on one device, got {', '.join(places)}: move one with .to(device)"
+    )
+
+
+def _explain(error: Exception, op: Op, values: tuple, raw: list) -> None:
+    """Say what a failed call was given; an error of NumPy's own knows neither the op nor the arguments."""
+    if not same_device(raw):
+        raise _mixed_devices(op, values) from error
+    if "broadcast" in str(error):
+        shapes = {n: v.shape for n, v in zip(op.parameters, raw, strict=True) if hasattr(v, "shape")}
+        try:
+            np.broadcast_shapes(*shapes.values())
+        except ValueError:
+            text = " and ".join(f"{n} {s}" for n, s in shapes.items())
+            raise ValueError(
+                f"{op.name}: the shapes of {text} do not broadcast: counted from the last axis, sizes must be equal or "
+                f"1; reshape one of them"
+            ) from error
+    given = ", ".join(f"{n}={describe(v)}" for n, v in zip(op.parameters, raw, strict=True))
+    error.add_note(f"in {op.name}({given})")
 
 
 # ---- going back -----------------------------------------------------------------------------------------------------
@@ -561,18 +397,16 @@ def _go_back(
             )
         seed = _seed(y, gradient, name, create_graph)
         seeds[y.node] = seeds[y.node] + seed if y.node in seeds else seed
-    before, _mode.recording = _mode.recording, create_graph
+    before, mode.recording = mode.recording, create_graph
     try:
         with np.errstate(all="ignore"):
             found = _propagate(seeds, ends, create_graph if retain_graph is None else retain_graph, create_graph)
     finally:
-        _mode.recording = before
+        mode.recording = before
     return {node: g if isinstance(g, Tensor) else wrap(as_array(g)) for node, g in found.items()}
 
 
-def backward(
-    y: Tensor, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False
-) -> None:
+def backward(y: Tensor, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False) -> None:
     """Add dy/dx to the `.grad` of every leaf x that y was computed from. `Tensor.backward` is this function."""
     for node, g in _go_back([y], [gradient], "gradient", None, retain_graph, create_graph).items():
         x = node.target() if node.target is not None else None

@@ -10,18 +10,19 @@ from typing import Any
 
 import numpy as np
 
+from minigrad import ops
+
 _RENAMED = {"absolute": "abs", "amax": "max", "amin": "min", "transpose": "permute"}
 
 
 def _find(name: str) -> Callable | None:
-    from minigrad import ops
-
     return getattr(ops, _RENAMED.get(name, name), None) if not name.startswith("_") else None
 
 
 def _refuse(name: str, why: str) -> TypeError:
     return TypeError(
-        f"{name} on a minigrad Tensor {why}: use minigrad's own functions, or .detach().numpy() if no gradient is needed"
+        f"{name} on a minigrad Tensor {why}: use minigrad's own functions, or .detach().numpy() where no gradient "
+        f"is needed"
     )
 
 

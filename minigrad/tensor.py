@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import minigrad  # engine and ops are looked up when they are needed: both need the class Tensor
 from minigrad.backend import device_of, library, raw, shares_memory, transfer_array, xp
+from minigrad.gradmode import mode
+from minigrad.operators import Operators
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 _PACKAGE = str(Path(__file__).parent)
@@ -61,7 +64,7 @@ class RemovableHandle:
         self.remove()
 
 
-class Tensor:
+class Tensor(Operators):
     """An n-dimensional array that can remember how it was computed.
 
     Args:
@@ -86,7 +89,7 @@ class Tensor:
 
     _array: Array
     grad: Tensor | None
-    node: engine.Node | None
+    node: minigrad.engine.Node | None
     version: Version
 
     def __init__(self, data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False):
@@ -127,11 +130,6 @@ class Tensor:
     def xp(self) -> Any:
         """The library of the array: numpy or cupy."""
         return xp(self._array)
-
-    @property
-    def T(self) -> Tensor:
-        """The tensor with its axes in reverse order."""
-        return ops.permute(self, None)
 
     def __len__(self) -> int:
         if not self.shape:
@@ -174,11 +172,11 @@ class Tensor:
             )
         if requires_grad and self.dtype.kind != "f":
             raise TypeError(
-                f"only floating tensors can require a gradient, got dtype {self.dtype}: convert with .to('float32') first"
+                f"only floating tensors can require a gradient, got dtype {self.dtype}: convert it with .to('float32')"
             )
         if requires_grad and self.node is None:
             self.version.guarded = True  # views made earlier must not be written to either
-            self.node = engine.leaf(self)
+            self.node = minigrad.engine.leaf(self)
         elif not requires_grad:
             self.node = None
         return self
@@ -201,7 +199,7 @@ class Tensor:
         >>> x.grad
         tensor(12.)
         """
-        engine.backward(self, gradient, retain_graph, create_graph)
+        minigrad.engine.backward(self, gradient, retain_graph, create_graph)
 
     def detach(self) -> Tensor:
         """The same memory outside the graph: no gradient flows through it."""
@@ -233,6 +231,20 @@ class Tensor:
             self.node.hooks = {}
         return RemovableHandle(self.node.hooks, hook)
 
+    def astype(self, dtype: Any) -> Tensor:
+        """The tensor in another dtype; the gradient comes back in this one."""
+        return self if self.dtype == _dtype(dtype) else minigrad.ops.astype(self, _dtype(dtype))
+
+    def to(self, target: Any) -> Tensor:
+        """The tensor on another device ("cpu", "cuda") or in another dtype; itself when nothing changes.
+
+        The gradient comes back on this device, in this dtype.
+        """
+        if isinstance(target, str) and (target == "cpu" or target.startswith("cuda")):
+            library(target)
+            return self if target == self.device else minigrad.ops.transfer(self, self.device, target)
+        return self.astype(target)
+
     # ---- out of minigrad --------------------------------------------------------------------------------------------
 
     def numpy(self) -> np.ndarray:
@@ -252,15 +264,15 @@ class Tensor:
         view = self.numpy()
         if copy or (dtype is not None and view.dtype != dtype):
             if copy is False:
-                raise ValueError(f"a {dtype} array of this {view.dtype} tensor needs a copy, and copy=False forbids one")
+                raise ValueError(f"a {dtype} array of a {view.dtype} tensor needs a copy, which copy=False forbids")
             return np.array(view, dtype)
         return view
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        return interop.ufunc(ufunc, method, inputs, kwargs)
+        return minigrad.interop.ufunc(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, function: Callable, types: Any, args: tuple, kwargs: dict) -> Any:
-        return interop.function(function, args, kwargs)
+        return minigrad.interop.function(function, args, kwargs)
 
     def item(self) -> float | int | bool:
         """The one element, as a Python number."""
@@ -275,8 +287,8 @@ class Tensor:
     def __bool__(self) -> bool:
         if self.size != 1:
             raise ValueError(
-                f"the truth value of a tensor of shape {self.shape} is ambiguous: use .any() or .all(), or compare with "
-                f"`is None`"
+                f"the truth value of a tensor of shape {self.shape} is ambiguous: use .any() or .all(), or "
+                f"compare with `is None`"
             )
         return bool(self._array.item())
 
@@ -304,14 +316,16 @@ class Tensor:
 
     def _open(self, *values: Any) -> None:
         """Allow a change of the memory, or say what to do instead."""
-        if engine.is_grad_enabled():
+        if mode.recording:
             if self.node is not None or self.version.guarded:
-                whose = "requires a gradient" if self.node is not None else (
-                    "shares its memory with one that requires a gradient"
+                whose = (
+                    "requires a gradient"
+                    if self.node is not None
+                    else ("shares its memory with one that requires a gradient")
                 )
                 raise RuntimeError(
-                    f"cannot write to a tensor of shape {self.shape} that {whose}: its graph would compute from the old "
-                    f"values. Use t = t.at(index).set(value) or t = t + v, write to a .copy(), or write under "
+                    f"cannot write to a tensor of shape {self.shape} that {whose}: its graph would compute from the "
+                    f"old values. Use t = t.at(index).set(value) or t = t + v, write to a .copy(), or write under "
                     f"minigrad.no_grad()"
                 )
             if any(isinstance(v, Tensor) and v.node is not None for v in values):
@@ -325,7 +339,7 @@ class Tensor:
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self._open(value)
-        self._array[ops.plain_index(index, self)] = raw(value)
+        self._array[minigrad.ops.shape.plain_index(index, self)] = raw(value)
         self.version.bump()
 
     def copy_(self, value: Any) -> Tensor:
@@ -373,191 +387,7 @@ class Tensor:
         """
         return At(self, index)
 
-    # ---- operators and methods: each is the op of the same name -----------------------------------------------------
-
     __hash__ = object.__hash__
-
-    def __add__(self, other: Any) -> Tensor:
-        return ops.add(self, other)
-
-    def __radd__(self, other: Any) -> Tensor:
-        return ops.add(other, self)
-
-    def __sub__(self, other: Any) -> Tensor:
-        return ops.subtract(self, other)
-
-    def __rsub__(self, other: Any) -> Tensor:
-        return ops.subtract(other, self)
-
-    def __mul__(self, other: Any) -> Tensor:
-        return ops.multiply(self, other)
-
-    def __rmul__(self, other: Any) -> Tensor:
-        return ops.multiply(other, self)
-
-    def __truediv__(self, other: Any) -> Tensor:
-        return ops.divide(self, other)
-
-    def __rtruediv__(self, other: Any) -> Tensor:
-        return ops.divide(other, self)
-
-    def __pow__(self, other: Any) -> Tensor:
-        return ops.power(self, other)
-
-    def __rpow__(self, other: Any) -> Tensor:
-        return ops.power(other, self)
-
-    def __matmul__(self, other: Any) -> Tensor:
-        return ops.matmul(self, other)
-
-    def __rmatmul__(self, other: Any) -> Tensor:
-        return ops.matmul(other, self)
-
-    def __neg__(self) -> Tensor:
-        return ops.negative(self)
-
-    def __pos__(self) -> Tensor:
-        return self
-
-    def __abs__(self) -> Tensor:
-        return ops.abs(self)
-
-    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
-        return ops.equal(self, other)
-
-    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
-        return ops.not_equal(self, other)
-
-    def __lt__(self, other: Any) -> Tensor:
-        return ops.less(self, other)
-
-    def __le__(self, other: Any) -> Tensor:
-        return ops.less_equal(self, other)
-
-    def __gt__(self, other: Any) -> Tensor:
-        return ops.greater(self, other)
-
-    def __ge__(self, other: Any) -> Tensor:
-        return ops.greater_equal(self, other)
-
-    def __and__(self, other: Any) -> Tensor:
-        return ops.logical_and(*_booleans("&", self, other))
-
-    __rand__ = __and__
-
-    def __or__(self, other: Any) -> Tensor:
-        return ops.logical_or(*_booleans("|", self, other))
-
-    __ror__ = __or__
-
-    def __xor__(self, other: Any) -> Tensor:
-        return ops.logical_xor(*_booleans("^", self, other))
-
-    __rxor__ = __xor__
-
-    def __invert__(self) -> Tensor:
-        return ops.logical_not(*_booleans("~", self))
-
-    def __getitem__(self, index: Any) -> Tensor:
-        return ops.getitem(self, index)
-
-    def exp(self) -> Tensor:
-        """`minigrad.exp`."""
-        return ops.exp(self)
-
-    def log(self) -> Tensor:
-        """`minigrad.log`."""
-        return ops.log(self)
-
-    def sqrt(self) -> Tensor:
-        """`minigrad.sqrt`."""
-        return ops.sqrt(self)
-
-    def tanh(self) -> Tensor:
-        """`minigrad.tanh`."""
-        return ops.tanh(self)
-
-    def sigmoid(self) -> Tensor:
-        """`minigrad.sigmoid`."""
-        return ops.sigmoid(self)
-
-    def relu(self) -> Tensor:
-        """`minigrad.relu`."""
-        return ops.relu(self)
-
-    def abs(self) -> Tensor:
-        """`minigrad.abs`."""
-        return ops.abs(self)
-
-    def clip(self, min: Any = None, max: Any = None) -> Tensor:
-        """`minigrad.clip`."""
-        return ops.clip(self, min, max)
-
-    def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        """`minigrad.sum`."""
-        return ops.sum(self, axis, keepdims)
-
-    def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        """`minigrad.mean`."""
-        return ops.mean(self, axis, keepdims)
-
-    def max(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        """`minigrad.max`."""
-        return ops.max(self, axis, keepdims)
-
-    def min(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        """`minigrad.min`."""
-        return ops.min(self, axis, keepdims)
-
-    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
-        """`minigrad.argmax`."""
-        return ops.argmax(self, axis, keepdims)
-
-    def softmax(self, axis: int = -1) -> Tensor:
-        """`minigrad.softmax`."""
-        return ops.softmax(self, axis)
-
-    def log_softmax(self, axis: int = -1) -> Tensor:
-        """`minigrad.log_softmax`."""
-        return ops.log_softmax(self, axis)
-
-    def reshape(self, *shape: Any) -> Tensor:
-        """`minigrad.reshape`; the sizes may be given one by one."""
-        return ops.reshape(self, _spread(shape))
-
-    def permute(self, *axes: Any) -> Tensor:
-        """`minigrad.permute`; the axes may be given one by one."""
-        return ops.permute(self, _spread(axes))
-
-    def expand_dims(self, axis: Any) -> Tensor:
-        """`minigrad.expand_dims`."""
-        return ops.expand_dims(self, axis)
-
-    def squeeze(self, axis: Any = None) -> Tensor:
-        """`minigrad.squeeze`."""
-        return ops.squeeze(self, axis)
-
-    def broadcast_to(self, shape: Sequence[int]) -> Tensor:
-        """`minigrad.broadcast_to`."""
-        return ops.broadcast_to(self, shape)
-
-    def copy(self) -> Tensor:
-        """A tensor of the same values in memory of its own; gradients flow through."""
-        return ops.copy(self)
-
-    def astype(self, dtype: Any) -> Tensor:
-        """The tensor in another dtype; the gradient comes back in this one."""
-        return self if self.dtype == _dtype(dtype) else ops.astype(self, _dtype(dtype))
-
-    def to(self, target: Any) -> Tensor:
-        """The tensor on another device ("cpu", "cuda") or in another dtype; itself when nothing changes.
-
-        The gradient comes back on this device, in this dtype.
-        """
-        if isinstance(target, str) and (target == "cpu" or target.startswith("cuda")):
-            library(target)
-            return self if target == self.device else ops.transfer(self, self.device, target)
-        return self.astype(target)
 
 
 class At:
@@ -569,17 +399,17 @@ class At:
 
     def set(self, value: Any) -> Tensor:
         """A copy of the tensor with `value` at the index; where an index repeats, one of its values wins."""
-        return ops.index_set(self._x, value, self._index)[0]
+        return minigrad.ops.index_set(self._x, value, self._index)[0]
 
     def add(self, value: Any) -> Tensor:
         """A copy of the tensor with `value` added at the index; where an index repeats, all of its values add up."""
-        return ops.index_add(self._x, value, self._index)
+        return minigrad.ops.index_add(self._x, value, self._index)
 
 
 _new = object.__new__
 
 
-def wrap(data: Array, node: engine.Node | None = None, version: Version | None = None) -> Tensor:
+def wrap(data: Array, node: minigrad.engine.Node | None = None, version: Version | None = None) -> Tensor:
     """A Tensor around an array, without a copy or a check: for minigrad's own use."""
     out = _new(Tensor)
     out._array = data
@@ -601,8 +431,10 @@ def asarray(data: Any, dtype: Any = None, device: str | None = None) -> Tensor:
     >>> t
     tensor([5., 0.])
     """
-    return data if isinstance(data, Tensor) and dtype is None and device is None else wrap(
-        _to_array(data, dtype, device, copy=False)
+    return (
+        data
+        if isinstance(data, Tensor) and dtype is None and device is None
+        else wrap(_to_array(data, dtype, device, copy=False))
     )
 
 
@@ -624,14 +456,16 @@ def _to_array(data: Any, dtype: Any, device: str | None, copy: bool) -> Array:
     if isinstance(data, Tensor):
         data = data._array
     if device_of(data) is None:
-        python = not isinstance(data, np.generic)
+        first = data
+        while isinstance(first, (list, tuple)) and first:
+            first = first[0]
         try:
             data = np.array(data)
         except ValueError as error:
             if "inhomogeneous" not in str(error):
                 raise
             raise ValueError("nested lists must have even lengths, like a box of numbers; these differ") from None
-        if python and data.dtype == np.float64 and dtype is None:
+        if data.dtype == np.float64 and not hasattr(first, "dtype") and dtype is None:
             dtype = np.float32  # Python floats say nothing about precision
         copy = False
     _dtype(data.dtype)
@@ -640,21 +474,3 @@ def _to_array(data: Any, dtype: Any, device: str | None, copy: bool) -> Array:
     if dtype is not None and data.dtype != dtype:
         return data.astype(dtype)
     return data.copy() if copy else data
-
-
-def _booleans(operator: str, *values: Any) -> tuple:
-    for value in values:
-        if np.dtype(getattr(value, "dtype", type(value))) != np.bool_:
-            kind = getattr(value, "dtype", type(value).__name__)
-            raise TypeError(f"{operator} combines boolean tensors, as comparisons give them; got {kind}")
-    return values
-
-
-def _spread(sizes: tuple) -> Any:
-    """f(2, 3) and f((2, 3)) mean the same."""
-    return sizes[0] if len(sizes) == 1 else sizes
-
-
-# The ops need Tensor, and Tensor's operators need the ops: whichever file is asked for, the package begins with this
-# one, whose class is complete here.
-from minigrad import engine, interop, ops  # noqa: E402

@@ -79,14 +79,15 @@ def _columns(x: Array, kernel: Sizes, geometry: Geometry) -> tuple[Array, Sizes]
     grouped = padded.reshape(*padded.shape[:-1], groups, c // groups)
     for t, where in enumerate(_taps(kernel, out, geometry)):
         columns[..., t, :] = xp(x).moveaxis(grouped[where], -2, 0)
-    return columns.reshape(groups, -1, taps * (c // groups)), out
+    return columns.reshape(groups, int(np.prod(out)) * n, taps * (c // groups)), out
 
 
 def _matrix(w: Array, groups: int) -> Array:
     """w (K, C/groups, *kernel) as (groups, taps * C/groups, K/groups)."""
     k, c = w.shape[:2]
-    grouped = w.reshape(groups, k // groups, c, -1)
-    return grouped.transpose(0, 3, 2, 1).reshape(groups, -1, k // groups)
+    taps = int(np.prod(w.shape[2:]))
+    grouped = w.reshape(groups, k // groups, c, taps)
+    return grouped.transpose(0, 3, 2, 1).reshape(groups, taps * c, k // groups)
 
 
 def conv(x: Array, w: Array, geometry: Geometry) -> Array:
@@ -99,7 +100,8 @@ def conv(x: Array, w: Array, geometry: Geometry) -> Array:
 
 def _by_group(g: Array, groups: int) -> Array:
     """g (N, K, *out) as (groups, positions, K/groups)."""
-    rows = _pixels_first(g).reshape(-1, groups, g.shape[1] // groups)
+    n, k, *out = g.shape
+    rows = _pixels_first(g).reshape(int(np.prod(out)) * n, groups, k // groups)
     return xp(g).moveaxis(rows, 1, 0)
 
 
@@ -108,7 +110,7 @@ def conv_input(w: Array, g: Array, geometry: Geometry, shape: Sizes) -> Array:
     groups, kernel, out = geometry.groups, w.shape[2:], g.shape[2:]
     (n, c), sizes = shape[:2], shape[2:]
     rows = _by_group(_wide(g), groups) @ xp(w).swapaxes(_matrix(_wide(w), groups), 1, 2)
-    rows = rows.reshape(groups, *out, n, -1, c // groups)
+    rows = rows.reshape(groups, *out, n, int(np.prod(kernel)), c // groups)
     padded = [m + lo + hi for m, (lo, hi) in zip(sizes, geometry.padding, strict=True)]
     total = xp(w).zeros((*padded, n, groups, c // groups), rows.dtype)
     for t, where in enumerate(_taps(kernel, out, geometry)):
@@ -122,7 +124,7 @@ def conv_weight(x: Array, g: Array, geometry: Geometry, shape: Sizes) -> Array:
     groups, (k, c), kernel = geometry.groups, shape[:2], shape[2:]
     columns, _ = _columns(_wide(x), kernel, geometry)
     product_ = xp(x).swapaxes(columns, 1, 2) @ _by_group(_wide(g), groups)  # (groups, taps * C/groups, K/groups)
-    by_tap = product_.reshape(groups, -1, c, k // groups).transpose(1, 2, 0, 3).reshape(*kernel, c, k)
+    by_tap = product_.reshape(groups, int(np.prod(kernel)), c, k // groups).transpose(1, 2, 0, 3).reshape(*kernel, c, k)
     return by_tap.transpose(by_tap.ndim - 1, by_tap.ndim - 2, *range(len(kernel))).astype(
         np.result_type(x, g), copy=False
     )
@@ -151,8 +153,9 @@ def max_pool(x: Array, kernel: Sizes, geometry: Geometry) -> tuple[Array, Array]
 
 def pool_gather(x: Array, index: Array) -> Array:
     """x at flat spatial indices."""
-    flat = x.reshape(*x.shape[:2], -1)
-    return xp(x).take_along_axis(flat, index.reshape(*index.shape[:2], -1), 2).reshape(index.shape)
+    flat = x.reshape(*x.shape[:2], int(np.prod(x.shape[2:])))
+    chosen = index.reshape(*index.shape[:2], int(np.prod(index.shape[2:])))
+    return xp(x).take_along_axis(flat, chosen, 2).reshape(index.shape)
 
 
 def pool_scatter(g: Array, index: Array, shape: Sizes) -> Array:

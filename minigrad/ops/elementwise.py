@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from minigrad.backend import xp, zeros_like
 from minigrad.engine import op
 
@@ -70,6 +72,9 @@ def _power_x(g, x, y):
 
 
 def _power_y(g, x, y, out):
+    if isinstance(x, (int, float)):
+        slope = g * (out * float(np.log(x)))
+        return where(greater_equal(y, 0), 0, slope) if x == 0 else slope
     flat = logical_and(equal(x, 0), greater_equal(y, 0))
     return g * (out * log(where(flat, 1, x)))
 

@@ -59,7 +59,7 @@ def cross_entropy(x, target):
         raise ValueError(
             f"cross_entropy expects x (N, C, ...) and target (N, ...), got x {x.shape} and target {target.shape}"
         )
-    if target.size and not (0 <= int(target.min()) and int(target.max()) < classes[0]):
+    if target.size and not (int(target.min()) >= 0 and int(target.max()) < classes[0]):
         raise ValueError(
             f"target must lie in 0 ... {classes[0] - 1}, the classes of x {x.shape}; got values from "
             f"{int(target.min())} to {int(target.max())}"

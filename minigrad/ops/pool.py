@@ -60,7 +60,9 @@ def _window(name, x, kernel_size, stride, padding):
     pads = per_axis("padding", padding, 2, 0)
     for p, k in zip(pads, kernel, strict=True):
         if 2 * p > k:
-            raise ValueError(f"padding must be at most half the kernel_size, got padding {pads} and kernel_size {kernel}")
+            raise ValueError(
+                f"padding must be at most half the kernel_size, got padding {pads} and kernel_size {kernel}"
+            )
     steps = kernel if stride is None else per_axis("stride", stride, 2, 1)
     geometry = Geometry(steps, tuple((p, p) for p in pads), (1, 1))
     output_sizes(shape[2:], kernel, geometry)

@@ -72,7 +72,7 @@ max.vjp(x=_to_the_extremes)
 
 @op(prepare={"axis": many_axes})
 def min(x, axis=None, keepdims=False):
-    """The smallest value over `axis`; nan if there is one. Elements that tie for it share the gradient in equal parts."""
+    """The smallest value over `axis`; nan if there is one. Elements that tie for it share the gradient equally."""
     return xp(x).min(x, axis=axis, keepdims=keepdims)
 
 

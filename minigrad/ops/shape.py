@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.exceptions import AxisError
 
-from minigrad.backend import as_array, device_of, empty_like_order, same_device, shape_of, transfer_array, xp, zeros
+from minigrad.backend import as_array, device_of, empty_like_order, raw, shape_of, transfer_array, xp, zeros
 from minigrad.engine import op
-from minigrad.tensor import Tensor
 
 # ---- preparing arguments --------------------------------------------------------------------------------------------
 
@@ -111,7 +110,7 @@ def plain_index(index: Any, x: Any) -> Any:
         return tuple(plain_index(i, x) for i in index)
     if isinstance(index, (slice, int, np.integer, type(None), type(...))) and not isinstance(index, bool):
         return index
-    array = index.data if isinstance(index, Tensor) else as_array(index)
+    array = as_array(raw(index))
     if array.dtype.kind not in "iub" and not (array.size == 0 and isinstance(index, list)):
         raise IndexError(f"an index must hold integers or booleans, got {array.dtype}")
     if array.size == 0 and array.dtype.kind == "f":
@@ -119,7 +118,9 @@ def plain_index(index: Any, x: Any) -> Any:
     place = device_of(x)
     if place and device_of(array) != place:
         if not isinstance(index, (list, bool)):
-            raise ValueError(f"getitem needs its index on {place}, where x is, got one on {device_of(array)}: move it with .to()")
+            raise ValueError(
+                f"getitem needs its index on {place}, where x is, got one on {device_of(array)}: move it with .to()"
+            )
         array = transfer_array(array, place)
     return array
 
@@ -209,7 +210,9 @@ def concatenate(arrays, axis=0):
 def _cut(g, axis, arrays_shape):
     ends = np.cumsum([shape[axis] for shape in arrays_shape])
     before = (slice(None),) * axis
-    return [g[(*before, slice(int(end) - shape[axis], int(end)))] for end, shape in zip(ends, arrays_shape, strict=True)]
+    return [
+        g[(*before, slice(int(end) - shape[axis], int(end)))] for end, shape in zip(ends, arrays_shape, strict=True)
+    ]
 
 
 concatenate.vjp(arrays=_cut)
@@ -261,7 +264,9 @@ def _fits(value, x):
     """value as an array that may be stored in x without losing its kind: no floats into integers."""
     value = xp(x).asarray(value) if device_of(value) is None else value
     if not np.can_cast(value.dtype, x.dtype, "same_kind"):
-        raise TypeError(f"cannot store {value.dtype} values in a tensor of {x.dtype}: convert it with .to({str(value.dtype)!r}) first")
+        raise TypeError(
+            f"cannot store {value.dtype} values in a tensor of {x.dtype}: convert it with .to({str(value.dtype)!r})"
+        )
     return value.astype(x.dtype)
 
 
@@ -282,7 +287,7 @@ index_add.vjp(x=lambda g: g, value=lambda g, index: g[index])
 
 @op(aux=("won",), prepare={"index": plain_index})
 def index_set(x, value, index):
-    """A copy of x with `value` at the index; where the index repeats, one of its values wins, the rest get no gradient."""
+    """A copy of x with `value` at the index; where the index repeats, one value wins and the rest get no gradient."""
     out = xp(x).array(x, copy=True, order="K")
     value = _fits(value, x)
     if not _may_repeat(index):

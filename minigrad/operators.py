@@ -1,0 +1,205 @@
+"""What can be written on a Tensor: operators and methods, each of which is the op of the same name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import minigrad  # its ops are looked up when they are called: they need the class Tensor, which inherits from this one
+
+if TYPE_CHECKING:
+    from minigrad.tensor import Tensor
+
+
+class Operators:
+    """The operators and methods of `Tensor`."""
+
+    __slots__ = ()
+
+    @property
+    def T(self) -> Tensor:
+        """The tensor with its axes in reverse order."""
+        return minigrad.ops.permute(self, None)
+
+    def __add__(self, other: Any) -> Tensor:
+        return minigrad.ops.add(self, other)
+
+    def __radd__(self, other: Any) -> Tensor:
+        return minigrad.ops.add(other, self)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return minigrad.ops.subtract(self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return minigrad.ops.subtract(other, self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return minigrad.ops.multiply(self, other)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return minigrad.ops.multiply(other, self)
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return minigrad.ops.divide(self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return minigrad.ops.divide(other, self)
+
+    def __pow__(self, other: Any) -> Tensor:
+        return minigrad.ops.power(self, other)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return minigrad.ops.power(other, self)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return minigrad.ops.matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return minigrad.ops.matmul(other, self)
+
+    def __neg__(self) -> Tensor:
+        return minigrad.ops.negative(self)
+
+    def __pos__(self) -> Tensor:
+        return self
+
+    def __abs__(self) -> Tensor:
+        return minigrad.ops.abs(self)
+
+    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return minigrad.ops.equal(self, other)
+
+    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return minigrad.ops.not_equal(self, other)
+
+    def __lt__(self, other: Any) -> Tensor:
+        return minigrad.ops.less(self, other)
+
+    def __le__(self, other: Any) -> Tensor:
+        return minigrad.ops.less_equal(self, other)
+
+    def __gt__(self, other: Any) -> Tensor:
+        return minigrad.ops.greater(self, other)
+
+    def __ge__(self, other: Any) -> Tensor:
+        return minigrad.ops.greater_equal(self, other)
+
+    def __and__(self, other: Any) -> Tensor:
+        return minigrad.ops.logical_and(*_booleans("&", self, other))
+
+    __rand__ = __and__
+
+    def __or__(self, other: Any) -> Tensor:
+        return minigrad.ops.logical_or(*_booleans("|", self, other))
+
+    __ror__ = __or__
+
+    def __xor__(self, other: Any) -> Tensor:
+        return minigrad.ops.logical_xor(*_booleans("^", self, other))
+
+    __rxor__ = __xor__
+
+    def __invert__(self) -> Tensor:
+        return minigrad.ops.logical_not(*_booleans("~", self))
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return minigrad.ops.getitem(self, index)
+
+    def exp(self) -> Tensor:
+        """`minigrad.exp`."""
+        return minigrad.ops.exp(self)
+
+    def log(self) -> Tensor:
+        """`minigrad.log`."""
+        return minigrad.ops.log(self)
+
+    def sqrt(self) -> Tensor:
+        """`minigrad.sqrt`."""
+        return minigrad.ops.sqrt(self)
+
+    def tanh(self) -> Tensor:
+        """`minigrad.tanh`."""
+        return minigrad.ops.tanh(self)
+
+    def sigmoid(self) -> Tensor:
+        """`minigrad.sigmoid`."""
+        return minigrad.ops.sigmoid(self)
+
+    def relu(self) -> Tensor:
+        """`minigrad.relu`."""
+        return minigrad.ops.relu(self)
+
+    def abs(self) -> Tensor:
+        """`minigrad.abs`."""
+        return minigrad.ops.abs(self)
+
+    def clip(self, min: Any = None, max: Any = None) -> Tensor:
+        """`minigrad.clip`."""
+        return minigrad.ops.clip(self, min, max)
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """`minigrad.sum`."""
+        return minigrad.ops.sum(self, axis, keepdims)
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """`minigrad.mean`."""
+        return minigrad.ops.mean(self, axis, keepdims)
+
+    def max(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """`minigrad.max`."""
+        return minigrad.ops.max(self, axis, keepdims)
+
+    def min(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """`minigrad.min`."""
+        return minigrad.ops.min(self, axis, keepdims)
+
+    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
+        """`minigrad.argmax`."""
+        return minigrad.ops.argmax(self, axis, keepdims)
+
+    def softmax(self, axis: int = -1) -> Tensor:
+        """`minigrad.softmax`."""
+        return minigrad.ops.softmax(self, axis)
+
+    def log_softmax(self, axis: int = -1) -> Tensor:
+        """`minigrad.log_softmax`."""
+        return minigrad.ops.log_softmax(self, axis)
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """`minigrad.reshape`; the sizes may be given one by one."""
+        return minigrad.ops.reshape(self, _spread(shape))
+
+    def permute(self, *axes: Any) -> Tensor:
+        """`minigrad.permute`; the axes may be given one by one."""
+        return minigrad.ops.permute(self, _spread(axes))
+
+    def expand_dims(self, axis: Any) -> Tensor:
+        """`minigrad.expand_dims`."""
+        return minigrad.ops.expand_dims(self, axis)
+
+    def squeeze(self, axis: Any = None) -> Tensor:
+        """`minigrad.squeeze`."""
+        return minigrad.ops.squeeze(self, axis)
+
+    def broadcast_to(self, shape: Sequence[int]) -> Tensor:
+        """`minigrad.broadcast_to`."""
+        return minigrad.ops.broadcast_to(self, shape)
+
+    def copy(self) -> Tensor:
+        """A tensor of the same values in memory of its own; gradients flow through."""
+        return minigrad.ops.copy(self)
+
+
+def _booleans(operator: str, *values: Any) -> tuple:
+    for value in values:
+        if np.dtype(getattr(value, "dtype", type(value))) != np.bool_:
+            kind = getattr(value, "dtype", type(value).__name__)
+            raise TypeError(f"{operator} combines boolean tensors, as comparisons give them; got {kind}")
+    return values
+
+
+def _spread(sizes: tuple) -> Any:
+    """f(2, 3) and f((2, 3)) mean the same."""
+    return sizes[0] if len(sizes) == 1 else sizes

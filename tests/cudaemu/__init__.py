@@ -1,0 +1,1 @@
+"""CUDA on machines without a GPU: what stands in for CuPy in the tests."""

@@ -1,0 +1,123 @@
+"""Every op of the registry, row by row of the table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.backend import raw
+from minigrad.engine import REGISTRY
+from tests.cudaemu import fake_cupy
+from tests.optable import ROWS, Row
+
+DIFFERENTIABLE = [row for row in ROWS if REGISTRY[row.op].rules]
+rows = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
+differentiable = pytest.mark.parametrize("row", DIFFERENTIABLE, ids=lambda row: row.id)
+
+
+def inputs(row: Row, dtype: str = "float64") -> list[np.ndarray]:
+    return [x.astype(dtype) for x in row.inputs(np.random.default_rng(1))]
+
+
+def leaves(arrays: list[np.ndarray]) -> list[mg.Tensor]:
+    return [mg.tensor(x, requires_grad=True) for x in arrays]
+
+
+def test_every_op_has_a_row() -> None:
+    assert set(REGISTRY) == {row.op for row in ROWS}
+
+
+def test_every_public_op_is_a_function_of_the_package() -> None:
+    assert set(REGISTRY) <= set(mg.__all__)
+
+
+def test_ids_are_unique() -> None:
+    ids = [row.id for row in ROWS]
+    assert len(ids) == len(set(ids))
+
+
+@rows
+def test_value(row: Row) -> None:
+    xs = inputs(row)
+    expected = row.reference(*xs)
+    for got in (row.call(*map(mg.tensor, xs)).numpy(), row.call(*xs)):
+        assert type(got) is np.ndarray
+        assert got.shape == np.shape(expected)
+        np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-12)
+
+
+@differentiable
+def test_gradients(row: Row) -> None:
+    mg.check_gradients(row.call, *inputs(row), order=row.order)
+
+
+@pytest.mark.parametrize(("dtype", "eps"), [("float32", 1e-5), ("float16", 1e-2)])
+@differentiable
+def test_dtype_is_kept(row: Row, dtype: str, eps: float) -> None:
+    xs = leaves(inputs(row, dtype))
+    y = row.call(*xs)
+    exact = row.reference(*(x.astype("float64") for x in inputs(row, dtype)))
+    if row.op != "astype":
+        assert y.dtype == dtype
+    np.testing.assert_allclose(y.detach().numpy(), exact, rtol=eps, atol=eps * max(1, np.abs(exact).max(initial=0)))
+    for x, g in zip(xs, mg.grad(y, xs, np.ones(y.shape, dtype), allow_unused=True), strict=True):
+        assert g is None or (g.dtype == x.dtype and g.shape == x.shape)
+
+
+@rows
+def test_inputs_are_not_changed(row: Row) -> None:
+    arrays = inputs(row)
+    xs = leaves(arrays)
+    y = row.call(*xs)
+    if y.requires_grad:
+        mg.grad(y, xs, np.ones(y.shape), allow_unused=True)
+    row.call(*arrays)
+    for array, x, original in zip(arrays, xs, inputs(row), strict=True):
+        np.testing.assert_array_equal(x.detach().numpy(), original)
+        np.testing.assert_array_equal(array, original)
+
+
+def scattered(x: np.ndarray) -> np.ndarray:
+    """The same values, laid out backwards and with gaps: no axis contiguous."""
+    room = np.full([2 * n for n in x.shape[::-1]], np.nan)
+    odd, back = (slice(1, None, 2),) * x.ndim, (slice(None, None, -1),) * x.ndim
+    view = room[(*odd, ...)].T[(*back, ...)]
+    view[...] = x
+    return view
+
+
+@rows
+def test_any_memory_layout(row: Row) -> None:
+    xs = inputs(row)
+    strange = [mg.asarray(scattered(x)) for x in xs]
+    plain = list(map(mg.tensor, xs))
+    for x in (*strange, *plain):
+        x.requires_grad_(True)
+    a, b = row.call(*strange), row.call(*plain)
+    np.testing.assert_allclose(raw(a), raw(b), rtol=1e-13)
+    if a.requires_grad:
+        seed = np.random.default_rng(2).standard_normal(a.shape)
+        one, other = (mg.grad(y, x, seed, allow_unused=True) for y, x in ((a, strange), (b, plain)))
+        for g, h in zip(one, other, strict=True):
+            assert g is h is None or np.allclose(g.numpy(), h.numpy(), rtol=1e-12, atol=1e-14)
+
+
+@rows
+def test_on_cuda(row: Row) -> None:
+    xs = inputs(row)
+    with fake_cupy.install():
+        there = [mg.tensor(x, device="cuda", requires_grad=True) for x in xs]
+        here = leaves(xs)
+        a, b = row.call(*there), row.call(*here)
+        assert a.device == "cuda"
+        np.testing.assert_allclose(a.detach().to("cpu").numpy(), b.detach().numpy(), rtol=1e-13)
+        if a.requires_grad:
+            seed = np.random.default_rng(2).standard_normal(b.shape)
+            for create_graph in (False, True):
+                one = mg.grad(a, there, mg.tensor(seed, device="cuda"), True, create_graph, allow_unused=True)
+                other = mg.grad(b, here, seed, retain_graph=True, allow_unused=True)
+                for g, h in zip(one, other, strict=True):
+                    if h is not None:
+                        assert g.device == "cuda"
+                        np.testing.assert_allclose(g.detach().to("cpu").numpy(), h.numpy(), rtol=1e-12, atol=1e-14)
