@@ -89,14 +89,14 @@ class Op:
         return needs
 
 
-def binder(function: Callable, apply: Callable, prepare: dict[str, Callable]) -> Any:
-    """A function with the signature of `function` that calls `apply` with one value for each parameter.
+def binder(function: Callable, op: Op, apply: Callable, prepare: dict[str, Callable]) -> Any:
+    """A function with the signature of `function` that calls `apply(op, values)` with one value for each parameter.
 
     Generated once for each op because `inspect.Signature.bind` costs 4 to 7 microseconds a call, and this 0.1.
     """
     parameters = inspect.signature(function).parameters.values()
     first = next(iter(parameters)).name
-    names: dict[str, Any] = {"_apply": apply}
+    names: dict[str, Any] = {"_apply": apply, "_op": op}
     signature, values, star = [], [], False
     for p in parameters:
         if p.kind is p.KEYWORD_ONLY and not star:
@@ -112,6 +112,7 @@ def binder(function: Callable, apply: Callable, prepare: dict[str, Callable]) ->
             values.append(f"_prepare_{p.name}({p.name}, {first})")
         else:
             values.append(p.name)
-    body = f"def {function.__name__}({', '.join(signature)}): return _apply(({', '.join(values)},))"
-    exec(f"def make({', '.join(names)}):\n  {body}\n  return {function.__name__}", function.__globals__, made := {})
+    body = f"def {function.__name__}({', '.join(signature)}): return _apply(_op, ({', '.join(values)},))"
+    made: dict[str, Any] = {}
+    exec(f"def make({', '.join(names)}):\n  {body}\n  return {function.__name__}", function.__globals__, made)
     return made["make"](**names)

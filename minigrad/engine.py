@@ -103,16 +103,44 @@ def op(
     if function is None:
         return lambda f: op(f, aux=aux, view=view, sequence=sequence, prepare=prepare)
     self = Op(function, aux, view, sequence)
-    call = binder(function, lambda values: apply(self, values), prepare or {})
+    call = binder(function, self, apply, prepare or {})
     update_wrapper(call, function)
     call.op, call.vjp, call.vjp_joint = self, self.vjp, self.vjp_joint
-    if function.__module__.startswith("minigrad.ops"):  # a user's op is for the user's own tests to check
+    if (function.__module__ or "").startswith("minigrad.ops"):  # a user's op is for the user's own tests to check
         REGISTRY[self.name] = self
     return call
 
 
 def apply(op: Op, values: tuple) -> Any:
-    """Call an op with one value for each parameter: compute, and record if a Tensor that needs it is among them."""
+    """Call an op with one value for each parameter: compute, and record if a Tensor is among them."""
+    for value in values:
+        if isinstance(value, Tensor):
+            return _record(op, values)
+    raw = list(values)
+    if op.sequence >= 0:
+        if any(isinstance(item, Tensor) for item in values[op.sequence]):
+            return _record(op, values)
+    elif type(raw[0]) in (list, tuple):
+        raw[0] = np.asarray(raw[0])  # [1, 2] + [3] would join lists
+    out, aux = _compute(op, values, raw)
+    return (out, *aux) if op.aux else out
+
+
+def _compute(op: Op, values: tuple, raw: list) -> tuple[Array, Sequence[Any]]:
+    """Run the body of an op on raw arrays: its output, and its auxiliary outputs."""
+    try:
+        out = op.function(*raw)
+    except Exception as error:
+        _explain(error, op, values, raw)
+        raise
+    aux: Sequence[Any] = ()
+    if op.aux:
+        out, *aux = out
+    return out if type(out) is np.ndarray else as_array(out), aux
+
+
+def _record(op: Op, values: tuple) -> Any:
+    """Compute, and make a node if the result needs a gradient."""
     raw = list(values)
     inputs: list[tuple[int, int | None]] = []  # what needs a gradient: (position, index in a sequence or None)
     edges: list[Node] = []
@@ -132,41 +160,28 @@ def apply(op: Op, values: tuple) -> Any:
             for i, item in enumerate(items):
                 if isinstance(item, Tensor):
                     items[i] = item._array
-                    library = type(item._array)
                     if item.node is not None:
                         inputs.append((position, i))
                         edges.append(item.node)
             if not same_device(items):
                 raise _mixed_devices(op, values)
-    if library is None and type(raw[0]) in (list, tuple) and op.sequence != 0:
-        raw[0] = np.asarray(raw[0])  # [1, 2] + [3] would join lists
 
-    try:
-        out = op.function(*raw)
-    except Exception as error:
-        _explain(error, op, values, raw)
-        raise
-    aux: Sequence[Any] = ()
-    if op.aux:
-        out, *aux = out
-    if type(out) is not np.ndarray:
-        out = as_array(out)
-    if library is None:
-        return (out, *aux) if op.aux else out
-
+    out, aux = _compute(op, values, raw)
     result = wrap(out)
     if op.view:
         result.share_version(values[0])
     if edges and mode.recording and out.dtype.kind == "f":
         key = tuple(inputs)
         plan = op.plans.get(key) or op.plans.setdefault(key, Plan(op, key))
-        # An output that a rule needs is saved as another Tensor on the same array: a node that held its own result
-        # would be a reference cycle, and its memory would wait for the garbage collector.
-        pool = (*values, *aux, wrap(out, None, result.version) if plan.out >= 0 else None)
-        saved = [pool[i] for i in plan.saves]
-        for i in plan.shapes:
-            saved.append(tuple(map(shape_of, raw[i])) if i == op.sequence else shape_of(raw[i]))
-        result.node = Node(plan, tuple(edges), saved, [_count(value) for value in saved], out)
+        saved: list[Any] = []
+        if plan.names:
+            # An output that a rule needs is saved as another Tensor on the same array: a node that held its own
+            # result would be a reference cycle, and its memory would wait for the garbage collector.
+            pool = (*values, *aux, wrap(out, None, result.version) if plan.out >= 0 else None)
+            saved = [pool[i] for i in plan.saves]
+            for i in plan.shapes:
+                saved.append(tuple(map(shape_of, raw[i])) if i == op.sequence else shape_of(raw[i]))
+        result.node = Node(plan, tuple(edges), saved, [_count(value) for value in saved] if saved else saved, out)
     return (result, *(wrap(as_array(a)) for a in aux)) if op.aux else result
 
 
@@ -184,7 +199,7 @@ def _mixed_devices(op: Op, values: tuple) -> ValueError:
 def _explain(error: Exception, op: Op, values: tuple, raw: list) -> None:
     """Say what a failed call was given; an error of NumPy's own knows neither the op nor the arguments."""
     if not same_device(raw):
-        raise _mixed_devices(op, values) from error
+        raise _mixed_devices(op, values) from None
     if "broadcast" in str(error):
         shapes = {n: v.shape for n, v in zip(op.parameters, raw, strict=True) if hasattr(v, "shape")}
         try:
@@ -194,7 +209,7 @@ def _explain(error: Exception, op: Op, values: tuple, raw: list) -> None:
             raise ValueError(
                 f"{op.name}: the shapes of {text} do not broadcast: counted from the last axis, sizes must be equal or "
                 f"1; reshape one of them"
-            ) from error
+            ) from None
     given = ", ".join(f"{n}={describe(v)}" for n, v in zip(op.parameters, raw, strict=True))
     error.add_note(f"in {op.name}({given})")
 
@@ -290,9 +305,13 @@ def _propagate(
                 f"the graph of this {node.plan.op.name} was already freed by an earlier backward; pass "
                 f"retain_graph=True to that one to go through the graph again"
             )
-        saved = [
-            v if c is None else _current(v, c, node, i, create_graph)
-            for i, (v, c) in enumerate(zip(node.saved, node.counts, strict=True))
+        saved = node.saved and [
+            value
+            if count is None
+            else value._array  # nearly always: a Tensor that has not changed, wanted as a raw array
+            if not create_graph and type(count) is int and value.version.count == count
+            else _current(value, count, node, i, create_graph)
+            for i, (value, count) in enumerate(zip(node.saved, node.counts, strict=True))
         ]
         given = [g, *saved]
         joint = node.plan.joint if not create_graph else None
@@ -316,8 +335,8 @@ def _propagate(
                 gx = sequence_result[item]
             if gx is None:
                 continue
-            if create_graph and not isinstance(gx, Tensor):
-                gx = wrap(as_array(gx))
+            if isinstance(gx, Tensor) is not create_graph:  # a constant, or a rule that made a Tensor by itself
+                gx = wrap(as_array(gx)) if create_graph else gx._array if isinstance(gx, Tensor) else gx
             if getattr(gx, "shape", None) != edge.shape or gx.dtype != edge.dtype:
                 gx = _fit(gx, edge, (node.plan.op, node.plan.op.parameters[position]))
             if (edge.target is not None if ends is None else edge in ends) and _is_borrowed(gx, given):

@@ -63,7 +63,7 @@ class Operators:
         return minigrad.ops.negative(self)
 
     def __pos__(self) -> Tensor:
-        return self
+        return self  # type: ignore[return-value] # the only class that inherits from this one is Tensor
 
     def __abs__(self) -> Tensor:
         return minigrad.ops.abs(self)
@@ -174,6 +174,14 @@ class Operators:
     def permute(self, *axes: Any) -> Tensor:
         """`minigrad.permute`; the axes may be given one by one."""
         return minigrad.ops.permute(self, _spread(axes))
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """`minigrad.permute` under NumPy's name: without axes, in reverse order."""
+        return minigrad.ops.permute(self, _spread(axes) if axes else None)
+
+    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
+        """`minigrad.swapaxes`."""
+        return minigrad.ops.swapaxes(self, axis1, axis2)
 
     def expand_dims(self, axis: Any) -> Tensor:
         """`minigrad.expand_dims`."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.backend import transfer_array
 from minigrad.tensor import Tensor, wrap
 
 _default = np.random.default_rng()
@@ -31,9 +32,13 @@ def default_generator() -> np.random.Generator:
     return _default
 
 
-def _drawn(array: np.ndarray, device: str, requires_grad: bool) -> Tensor:
-    out = wrap(array)
-    return (out if device == "cpu" else out.to(device)).requires_grad_(requires_grad)
+def _sizes(shape: tuple) -> Any:
+    """rand(2, 3) and rand((2, 3)) mean the same."""
+    return shape[0] if len(shape) == 1 else shape
+
+
+def _drawn(array: Any, device: str, requires_grad: bool) -> Tensor:
+    return wrap(transfer_array(np.asarray(array), device)).requires_grad_(requires_grad)
 
 
 def rand(
@@ -44,8 +49,7 @@ def rand(
     generator: np.random.Generator | None = None,
 ) -> Tensor:
     """Numbers drawn evenly from [0, 1)."""
-    sizes = shape[0] if len(shape) == 1 else shape
-    return _drawn(np.asarray((generator or _default).random(sizes, dtype)), device, requires_grad)
+    return _drawn((generator or _default).random(_sizes(shape), dtype), device, requires_grad)
 
 
 def randn(
@@ -56,5 +60,4 @@ def randn(
     generator: np.random.Generator | None = None,
 ) -> Tensor:
     """Numbers drawn from the normal distribution with mean 0 and variance 1."""
-    sizes = shape[0] if len(shape) == 1 else shape
-    return _drawn(np.asarray((generator or _default).standard_normal(sizes, dtype)), device, requires_grad)
+    return _drawn((generator or _default).standard_normal(_sizes(shape), dtype), device, requires_grad)

@@ -337,21 +337,25 @@ class Tensor(Operators):
             if (place := device_of(value)) and place != self.device:
                 raise ValueError(f"cannot write a value on {place} into a tensor on {self.device}: use .to(device)")
 
+    def _plain(self, value: Any) -> Any:
+        """A value as the array library takes it: CuPy wants no lists."""
+        return self.xp.asarray(value) if isinstance(value, (list, tuple)) else raw(value)
+
     def __setitem__(self, index: Any, value: Any) -> None:
         self._open(value)
-        self._array[minigrad.ops.shape.plain_index(index, self)] = raw(value)
+        self._array[minigrad.ops.index.plain_index(index, self)] = self._plain(value)
         self.version.bump()
 
     def copy_(self, value: Any) -> Tensor:
         """Replace the values by those of `value`, which broadcasts to this shape; returns the tensor itself."""
         self._open(value)
-        self._array[...] = raw(value)
+        self._array[...] = self._plain(value)
         self.version.bump()
         return self
 
     def _update(self, ufunc: str, value: Any) -> Tensor:
         self._open(value)
-        getattr(self.xp, ufunc)(self._array, raw(value), out=self._array)
+        getattr(self.xp, ufunc)(self._array, self._plain(value), out=self._array)
         self.version.bump()
         return self
 

@@ -24,8 +24,14 @@ class GradientCheckError(AssertionError):
 
 class _Slope(NamedTuple):
     value: float
-    error: float
+    error: float  # estimated
     step: float
+    noise: float  # what rounding alone contributes to the error
+
+    @property
+    def settled(self) -> bool:
+        """Whether the quotient converged as the step shrank, or at least to where rounding hides more."""
+        return self.error <= 1e-5 * abs(self.value) + 20 * self.noise
 
 
 def check_gradients(f: Callable, *arrays: Any, order: int = 2, rtol: float = 1e-6, seed: int = 0) -> None:
@@ -152,13 +158,13 @@ def _check(
     sizes = [float(np.sqrt(np.mean(p * p))) if p.size else 0.0 for p in point]
     draw = [rng.standard_normal(p.shape) for p in point]
     even = [d * (s or 1.0) for d, s in zip(draw, sizes, strict=True)]
-    own = [d * np.abs(p) for d, p in zip(draw, point, strict=True)]
+    own = [d * np.where(p == 0, s or 1.0, np.abs(p)) for d, p, s in zip(draw, point, sizes, strict=True)]
     for direction in (even, own):
         slope = _slope(projected, point, direction)
         terms = [g * v for g, v in zip(fast, direction, strict=True)]
         analytic = float(sum(t.sum() for t in terms))
         scale = max(float(sum(np.abs(t).sum() for t in terms)), abs(slope.value))
-        if slope.error <= 1e-5 * scale + 1e-9:
+        if slope.settled:
             if abs(analytic - slope.value) <= rtol * scale + 10 * slope.error:
                 return
             break
@@ -177,11 +183,11 @@ def _slope(projected: Callable, point: list[np.ndarray], direction: list[np.ndar
     noise = [_EPS * (up[1] + down[1]) / h for (up, down), h in zip(ends, _STEPS, strict=True)]
     # Each quotient errs by c*h**2 + ...: two of them, a factor 4 apart in h, cancel c.
     extrapolated = [(16 * fine - coarse) / 15 for coarse, fine in pairwise(quotients)]
-    best = _Slope(np.nan, np.inf, np.nan)
+    best = _Slope(np.nan, np.inf, np.nan, 0.0)
     for k in range(1, len(extrapolated)):
         error = abs(extrapolated[k] - extrapolated[k - 1]) + noise[k + 1]
         if error < best.error:
-            best = _Slope(extrapolated[k], error, _STEPS[k + 1])
+            best = _Slope(extrapolated[k], error, _STEPS[k + 1], noise[k + 1])
     return best
 
 
@@ -208,7 +214,12 @@ def _report(
             off = abs(along - gradients[i][index])
             rank = off if np.isfinite(off) else np.inf
             if worst is None or rank > worst[0]:
-                worst = rank, i, index, _Slope(along, found.error, found.step * direction[i][index])
+                worst = (
+                    rank,
+                    i,
+                    index,
+                    _Slope(float(along), found.error, float(found.step * direction[i][index]), found.noise),
+                )
     if worst is None:
         raise GradientCheckError(f"{name} has no entries to differentiate")
     _, i, index, entry = worst
@@ -230,8 +241,9 @@ def _report(
     jump = max(abs(left), abs(right)) > 5 * max(abs(left_far), abs(right_far))
     if kink or jump:
         raise GradientCheckError(
-            f"{name} has a {'jump' if jump else 'kink'} at {where}: the one-sided slopes of its "
-            f"projection are {left:.3g} and {right:.3g} (step {h:.3g}), so no gradient of order {level} is right; move the input away from it"
+            f"{name} has a {'jump' if jump else 'kink'} at {where}: the one-sided slopes of its projection are "
+            f"{left:.3g} and {right:.3g} (step {h:.3g}), so no gradient of order {level} is right; move the input away "
+            f"from it"
         )
     if not np.isfinite(entry.value) or not np.isfinite(projected(point)[0]):
         raise GradientCheckError(

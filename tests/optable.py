@@ -133,6 +133,13 @@ row(
     lambda t, x, y: t.where(x > 0.25, x, y),
 )
 row(
+    "mask",
+    lambda x: mg.mask(x, x > 0.25),
+    shapes((3, 4)),
+    lambda x: np.where(x > 0.25, x, 0),
+    lambda t, x: t.where(x > 0.25, x, 0),
+)
+row(
     "clip",
     lambda x: mg.clip(x, -1, 0.75),
     shapes((3, 4)),
@@ -194,6 +201,13 @@ row(
     lambda x: np.transpose(x, (2, 0, 1)),
     lambda t, x: t.permute(x, (2, 0, -2)),
 )
+row(
+    "swapaxes",
+    lambda x: mg.swapaxes(x, 0, -1),
+    shapes((2, 3, 4)),
+    lambda x: np.einsum("ijk->kji", x),
+    lambda t, x: t.swapaxes(x, 0, -1),
+)
 row("permute", lambda x: mg.permute(x), shapes((2, 3)), np.transpose, lambda t, x: x.T, case="reverse")
 row(
     "expand_dims",
@@ -254,8 +268,13 @@ def changed(x: np.ndarray, index: Any, value: np.ndarray, change: Callable) -> n
     return out
 
 
+def _torch_index(t: Any, index: Any) -> Any:
+    """PyTorch takes a nested list for a tuple."""
+    return t.tensor(index) if isinstance(index, list) else index
+
+
 def _torch_changed(t: Any, x: Any, index: Any, value: Any, accumulate: bool) -> Any:
-    flat = t.arange(x.numel()).reshape(x.shape)[index].reshape(-1)
+    flat = t.arange(x.numel()).reshape(x.shape)[_torch_index(t, index)].reshape(-1)
     return x.reshape(-1).index_put((flat,), value.reshape(-1), accumulate=accumulate).reshape(x.shape)
 
 
@@ -267,7 +286,7 @@ for _case, _index in INDICES.items():
         lambda x, i=_index: mg.getitem(x, i),
         shapes((3, 4)),
         lambda x, i=_index: x[i],
-        None if _steps_back else lambda t, x, i=_index: x[i],
+        None if _steps_back else lambda t, x, i=_index: x[_torch_index(t, i)],
         case=_case,
     )
     row(

@@ -138,7 +138,8 @@ def max_pool(x: Array, kernel: Sizes, geometry: Geometry) -> tuple[Array, Array]
     flat = xp(x).arange(int(np.prod(x.shape[2:]))).reshape(x.shape[2:])
     border = geometry.padding
     places = xp(x).pad(flat, border, constant_values=-1)
-    best = index = None
+    best: Array = None
+    index: Array = None
     for where in _taps(kernel, out, geometry):
         value = padded[where]
         place = xp(x).broadcast_to(places[where][..., None, None], value.shape)
@@ -172,7 +173,7 @@ def avg_pool(x: Array, kernel: Sizes, geometry: Geometry) -> Array:
     """The mean of each window, padding counted as zeros."""
     padded = _padded(x, geometry, 0)
     out = _out_sizes(padded, kernel, geometry)
-    total = None
+    total: Array = None
     for where in _taps(kernel, out, geometry):
         total = padded[where].copy() if total is None else xp(x).add(total, padded[where], out=total)
     total /= int(np.prod(kernel))

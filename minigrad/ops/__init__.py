@@ -17,6 +17,7 @@ from minigrad.ops.elementwise import (
     logical_not,
     logical_or,
     logical_xor,
+    mask,
     maximum,
     minimum,
     multiply,
@@ -31,8 +32,10 @@ from minigrad.ops.elementwise import (
     tanh,
     where,
 )
+from minigrad.ops.index import getitem, index_add, index_set
 from minigrad.ops.linalg import matmul
 from minigrad.ops.loss import cross_entropy, log_softmax, softmax
+from minigrad.ops.padding import pad
 from minigrad.ops.pool import avg_pool, avg_pool2d, avg_pool_input, max_pool, max_pool2d, pool_gather, pool_scatter
 from minigrad.ops.reduce import argmax, max, mean, min, sum
 from minigrad.ops.shape import (
@@ -41,13 +44,10 @@ from minigrad.ops.shape import (
     concatenate,
     copy,
     expand_dims,
-    getitem,
-    index_add,
-    index_set,
-    pad,
     permute,
     reshape,
     squeeze,
+    swapaxes,
     transfer,
 )
 
@@ -85,6 +85,7 @@ __all__ = [
     "logical_not",
     "logical_or",
     "logical_xor",
+    "mask",
     "matmul",
     "max",
     "max_pool",
@@ -110,6 +111,7 @@ __all__ = [
     "squeeze",
     "subtract",
     "sum",
+    "swapaxes",
     "tanh",
     "transfer",
     "where",

@@ -6,13 +6,9 @@ import numpy as np
 
 from minigrad.backend import xp
 from minigrad.engine import op
-from minigrad.ops.shape import expand_dims, permute
+from minigrad.ops.shape import expand_dims
 
-
-def _swap(x):
-    """The last two axes exchanged: the transpose of each matrix in a stack."""
-    n = len(x.shape)
-    return permute(x, (*range(n - 2), n - 1, n - 2))
+HALF = np.dtype(np.float16)
 
 
 @op
@@ -25,7 +21,7 @@ def matmul(x, y):
     Raises:
         ValueError: an operand without axes, or sizes k that differ.
     """
-    if xp(x, y) is np and getattr(x, "dtype", None) == getattr(y, "dtype", None) == np.float16:
+    if getattr(x, "dtype", None) is HALF and getattr(y, "dtype", None) is HALF and type(x) is np.ndarray:
         return (x.astype(np.float32) @ y.astype(np.float32)).astype(np.float16)
     return xp(x, y).matmul(x, y)
 
@@ -35,7 +31,7 @@ def _matmul_x(g, y, x_shape):
         return expand_dims(g, -1) * y
     if len(x_shape) == 1:
         return matmul(y, expand_dims(g, -1))[..., 0]
-    return matmul(g, _swap(y))
+    return matmul(g, y.swapaxes(-1, -2))
 
 
 def _matmul_y(g, x, y_shape):
@@ -43,7 +39,7 @@ def _matmul_y(g, x, y_shape):
         return expand_dims(x, -1) * expand_dims(g, -2) if len(y_shape) > 1 else g * x
     if len(y_shape) == 1:
         return expand_dims(g, -1) * x
-    return matmul(_swap(x), g)
+    return matmul(x.swapaxes(-1, -2), g)
 
 
 matmul.vjp(x=_matmul_x, y=_matmul_y)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from minigrad.backend import raw, xp
 from minigrad.engine import op
+from minigrad.ops.axes import one_axis
 from minigrad.ops.elementwise import exp
+from minigrad.ops.index import getitem
 from minigrad.ops.reduce import mean, sum
-from minigrad.ops.shape import getitem, one_axis
 
 
 @op(prepare={"axis": one_axis})
@@ -52,7 +51,7 @@ def cross_entropy(x, target):
     tensor(2.3025851)
     """
     classes, target = x.shape[1:2], raw(target)
-    target = target if hasattr(target, "dtype") else np.asarray(target)
+    target = target if hasattr(target, "dtype") else xp(raw(x)).asarray(target)
     if target.dtype.kind not in "iu":
         raise TypeError(f"target must hold integer classes, got {target.dtype}")
     if not classes or target.shape != x.shape[:1] + x.shape[2:]:
@@ -64,6 +63,7 @@ def cross_entropy(x, target):
             f"target must lie in 0 ... {classes[0] - 1}, the classes of x {x.shape}; got values from "
             f"{int(target.min())} to {int(target.max())}"
         )
-    grid = xp(target).indices(target.shape, sparse=True)
+    n = target.ndim
+    grid = [xp(target).arange(size).reshape(-1, *(1,) * (n - 1 - i)) for i, size in enumerate(target.shape)]
     index = (grid[0], target, *grid[1:])
     return -mean(getitem(log_softmax(x, 1), index))

@@ -5,15 +5,21 @@
 
 from __future__ import annotations
 
-from minigrad.backend import xp
+from math import prod
+
+import numpy as np
+
+from minigrad.backend import as_array
 from minigrad.engine import op
-from minigrad.ops.elementwise import equal, where
-from minigrad.ops.shape import broadcast_to, expand_dims, many_axes, optional_axis
+from minigrad.ops.axes import many_axes, optional_axis, with_axes
+from minigrad.ops.shape import astype, broadcast_to
+
+HALF = np.dtype(np.float16)
 
 
 def _kept(g, axis, keepdims):
     """A reduced array with its axes back, of size 1."""
-    return g if keepdims else expand_dims(g, axis)
+    return g if keepdims else g.reshape(with_axes(axis, g.shape))
 
 
 @op(prepare={"axis": many_axes})
@@ -26,7 +32,10 @@ def sum(x, axis=None, keepdims=False):
     >>> mg.sum(mg.ones((2, 3)), axis=0)
     tensor([2., 2., 2.])
     """
-    return xp(x).sum(x, axis=axis, keepdims=keepdims)
+    x = as_array(x)
+    if x.dtype is HALF:
+        return x.sum(axis=axis, dtype=np.float32, keepdims=keepdims).astype(HALF)
+    return x.sum(axis=axis, keepdims=keepdims)
 
 
 sum.vjp(x=lambda g, axis, keepdims, x_shape: broadcast_to(_kept(g, axis, keepdims), x_shape))
@@ -34,14 +43,12 @@ sum.vjp(x=lambda g, axis, keepdims, x_shape: broadcast_to(_kept(g, axis, keepdim
 
 @op(prepare={"axis": many_axes})
 def mean(x, axis=None, keepdims=False):
-    """The arithmetic mean over `axis`."""
-    return xp(x).mean(x, axis=axis, keepdims=keepdims)
+    """The arithmetic mean over `axis`. Float16 is summed in float32; integers and booleans give float64."""
+    return as_array(x).mean(axis=axis, keepdims=keepdims)
 
 
 def _mean_x(g, axis, keepdims, x_shape):
-    n = 1
-    for a in axis:
-        n *= x_shape[a]
+    n = prod(x_shape[a] for a in axis)
     return broadcast_to(_kept(g / n if n else g, axis, keepdims), x_shape)
 
 
@@ -50,8 +57,8 @@ mean.vjp(x=_mean_x)
 
 def _to_the_extremes(g, x, out, axis, keepdims):
     """The gradient in equal parts to every element that is the extreme one."""
-    hit = where(equal(x, _kept(out, axis, keepdims)), 1, g.dtype.type(0))
-    return _kept(g, axis, keepdims) * hit / sum(hit, axis, True)
+    hit = astype(x == _kept(out, axis, keepdims), g.dtype)
+    return _kept(g, axis, keepdims) * (hit / sum(hit, axis, True))
 
 
 @op(prepare={"axis": many_axes})
@@ -64,7 +71,7 @@ def max(x, axis=None, keepdims=False):
     >>> x.grad
     tensor([0. , 0.5, 0.5])
     """
-    return xp(x).max(x, axis=axis, keepdims=keepdims)
+    return as_array(x).max(axis=axis, keepdims=keepdims)
 
 
 max.vjp(x=_to_the_extremes)
@@ -73,7 +80,7 @@ max.vjp(x=_to_the_extremes)
 @op(prepare={"axis": many_axes})
 def min(x, axis=None, keepdims=False):
     """The smallest value over `axis`; nan if there is one. Elements that tie for it share the gradient equally."""
-    return xp(x).min(x, axis=axis, keepdims=keepdims)
+    return as_array(x).min(axis=axis, keepdims=keepdims)
 
 
 min.vjp(x=_to_the_extremes)
@@ -82,4 +89,4 @@ min.vjp(x=_to_the_extremes)
 @op(prepare={"axis": optional_axis})
 def argmax(x, axis=None, keepdims=False):
     """The index of the largest value along `axis` (of the flattened array for None): the first where several tie."""
-    return xp(x).argmax(x, axis=axis, keepdims=keepdims)
+    return as_array(x).argmax(axis=axis, keepdims=keepdims)

@@ -1,0 +1,174 @@
+"""Values and gradients of every op against PyTorch's, edge values included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from tests.optable import ROWS, Row
+
+pytestmark = pytest.mark.parity
+torch = pytest.importorskip("torch", reason="PyTorch is the oracle here: `make parity` installs it")
+
+rows = pytest.mark.parametrize("row", [row for row in ROWS if row.torch], ids=lambda row: row.id)
+NO_TORCH = {"transfer", "conv", "conv_input", "conv_weight", "max_pool", "avg_pool", "avg_pool_input"} | {
+    "pool_gather",
+    "pool_scatter",
+}  # the last ones are compared below, through the functions that users call
+
+
+def both(call: Callable, theirs: Callable, arrays: list[np.ndarray], rtol: float, atol: float = 0.0) -> None:
+    """The same value and the same gradients, or no gradient on both sides."""
+    xs = [mg.tensor(x, requires_grad=x.dtype.kind == "f") for x in arrays]
+    ts = [torch.tensor(x, requires_grad=x.dtype.kind == "f") for x in arrays]
+    y, t = call(*xs), theirs(torch, *ts)
+    expected = t.detach().numpy()
+    assert y.shape == expected.shape
+    np.testing.assert_allclose(y.detach().numpy(), expected, rtol=rtol, atol=atol)
+    assert y.requires_grad == t.requires_grad
+    if t.requires_grad:
+        seed = np.random.default_rng(0).standard_normal(expected.shape).astype(expected.dtype)
+        ours = mg.grad(y, [x for x in xs if x.requires_grad], seed, allow_unused=True)
+        others = torch.autograd.grad(t, [x for x in ts if x.requires_grad], torch.tensor(seed), allow_unused=True)
+        for g, h in zip(ours, others, strict=True):
+            assert (g is None) == (h is None)
+            if g is not None:
+                np.testing.assert_allclose(g.numpy(), h.numpy(), rtol=rtol, atol=atol)
+
+
+def test_every_op_is_compared() -> None:
+    assert {row.op for row in ROWS} == {row.op for row in ROWS if row.torch} | NO_TORCH
+
+
+@pytest.mark.parametrize(("dtype", "rtol", "atol"), [("float64", 1e-12, 1e-13), ("float32", 1e-5, 1e-6)])
+@rows
+def test_op(row: Row, dtype: str, rtol: float, atol: float) -> None:
+    arrays = [x.astype(dtype) for x in row.inputs(np.random.default_rng(3))]
+    both(row.call, row.torch, arrays, rtol, atol)
+
+
+EDGES = np.array([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-30, -1e-30, 80.0, -80.0], "float32")
+UNARY = ["negative", "abs", "sign", "exp", "log", "sqrt", "tanh", "sigmoid", "relu", "logical_not"]
+BINARY = {
+    "add": "add",
+    "subtract": "subtract",
+    "multiply": "multiply",
+    "divide": "divide",
+    "maximum": "maximum",
+    "minimum": "minimum",
+    "equal": "eq",
+    "not_equal": "ne",
+    "less": "lt",
+    "less_equal": "le",
+    "greater": "gt",
+    "greater_equal": "ge",
+    "logical_and": "logical_and",
+    "logical_or": "logical_or",
+    "logical_xor": "logical_xor",
+}
+
+
+@pytest.mark.filterwarnings("ignore:(invalid value|divide by zero|overflow):RuntimeWarning")
+@pytest.mark.parametrize("op", UNARY)
+def test_edges(op: str) -> None:
+    # The sign of nan is nan in NumPy, whose names our ops have, and 0 in PyTorch; so is the slope of abs there.
+    edges = EDGES[~np.isnan(EDGES)] if op in ("sign", "abs") else EDGES
+    both(getattr(mg, op), lambda t, x: getattr(t, op)(x), [edges], 2e-6, 1e-37)
+
+
+@pytest.mark.filterwarnings("ignore:(invalid value|divide by zero|overflow|underflow):RuntimeWarning")
+@pytest.mark.parametrize("op", BINARY)
+def test_pairs_of_edges(op: str) -> None:
+    x, y = (a.ravel() for a in np.meshgrid(EDGES, EDGES))
+    both(getattr(mg, op), lambda t, x, y: getattr(t, BINARY[op])(x, y), [x, y], 2e-6, 1e-37)
+
+
+@pytest.mark.filterwarnings("ignore:(invalid value|divide by zero):RuntimeWarning")
+def test_powers_of_edges() -> None:
+    values = np.array([0.0, 1.0, 2.0, 0.5, 3.0, -1.0, -2.0], "float32")
+    x, y = (a.ravel() for a in np.meshgrid(values, values))
+    both(mg.power, lambda t, x, y: t.pow(x, y), [x, y], 1e-6)
+    for exponent in (0, 1, 2, 3, -1, 0.5):
+        both(lambda x, e=exponent: x**e, lambda t, x, e=exponent: x**e, [values], 1e-6)
+        both(lambda x, e=exponent: e**x, lambda t, x, e=exponent: e**x, [values], 1e-6)
+
+
+@pytest.mark.parametrize("op", ["max", "min"])
+def test_ties_in_reductions(op: str) -> None:
+    x = np.array([[1.0, 3.0, 3.0], [0.0, 0.0, 0.0], [2.0, 1.0, 1.0]], "float32")
+    both(lambda t: getattr(mg, op)(t, 1), lambda t, a: getattr(t, f"a{op}")(a, dim=1), [x], 1e-6)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0,)])
+def test_empty(shape: tuple[int, ...]) -> None:
+    x = np.zeros(shape, "float32")
+    both(lambda a: mg.sum(a, 0), lambda t, a: t.sum(a, dim=0), [x], 0)
+    both(mg.relu, lambda t, a: t.relu(a), [x], 0)
+    both(lambda a: mg.softmax(a, 0), lambda t, a: t.softmax(a, 0), [x], 0) if shape[0] else None
+
+
+@pytest.mark.filterwarnings("ignore:(invalid value|overflow):RuntimeWarning")
+@pytest.mark.parametrize("logits", [[1e4, -1e4, 0], [3e38, -3e38, 1], [-np.inf, 0, 1], [88.0, 89, 90]])
+def test_softmax_and_cross_entropy_at_extreme_logits(logits: list[float]) -> None:
+    x = np.array([logits], "float32")
+    both(lambda a: mg.softmax(a, 1), lambda t, a: t.softmax(a, 1), [x], 1e-6, 1e-30)
+    both(lambda a: mg.log_softmax(a, 1), lambda t, a: t.log_softmax(a, 1), [x], 1e-6)
+    y = np.array([1])
+    both(mg.cross_entropy, lambda t, a, b: t.nn.functional.cross_entropy(a, b), [x, y], 1e-6)
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (2, 3, 5), (2, 3, 4, 2)])
+def test_cross_entropy(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal(shape), rng.integers(0, shape[1], shape[:1] + shape[2:])
+    both(mg.cross_entropy, lambda t, a, b: t.nn.functional.cross_entropy(a, b), [x, y], 1e-12)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"stride": 2},
+        {"padding": 1},
+        {"stride": (2, 1), "padding": (0, 2)},
+        {"dilation": 2},
+        {"groups": 2},
+        {"groups": 4, "stride": 2, "padding": 1},
+    ],
+    ids=str,
+)
+def test_conv2d(options: dict) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 4, 7, 6))
+    w, b = rng.standard_normal((8, 4 // options.get("groups", 1), 3, 2)), rng.standard_normal(8)
+    theirs = lambda t, x, w, b: t.nn.functional.conv2d(x, w, b, **options)  # noqa: E731
+    both(lambda x, w, b: mg.conv2d(x, w, b, **options), theirs, [x, w, b], 1e-10, 1e-12)
+    single = [a.astype("float32") for a in (x, w, b)]
+    both(lambda x, w, b: mg.conv2d(x, w, b, **options), theirs, single, 1e-4, 1e-4)
+
+
+@pytest.mark.parametrize("op", ["max_pool2d", "avg_pool2d"])
+@pytest.mark.parametrize(
+    ("kernel", "options"),
+    [(2, {}), (3, {"stride": 2}), ((2, 3), {"stride": 1, "padding": (1, 0)}), (3, {"stride": 3, "padding": 1})],
+    ids=str,
+)
+def test_pooling(op: str, kernel: object, options: dict) -> None:
+    rng = np.random.default_rng(0)
+    for x in (rng.standard_normal((2, 3, 7, 8)), rng.integers(0, 3, (2, 3, 7, 8)).astype("float64")):  # ties, too
+        both(
+            lambda x: getattr(mg, op)(x, kernel, **options),
+            lambda t, x: getattr(t.nn.functional, op)(x, kernel, **options),
+            [x],
+            1e-12,
+            1e-14,
+        )
+
+
+def test_max_pooling_of_nan() -> None:
+    x = np.random.default_rng(0).standard_normal((1, 1, 6, 6))
+    x[0, 0, ::3, ::2] = np.nan
+    both(lambda x: mg.max_pool2d(x, 2), lambda t, x: t.nn.functional.max_pool2d(x, 2), [x], 0)
