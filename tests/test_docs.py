@@ -1,0 +1,102 @@
+"""Every example in a docstring runs, and so does everything the README shows."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import json
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import minigrad
+from minigrad import models, nn
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+MODULES = sorted(
+    {
+        m.name
+        for package in (minigrad, nn, models)
+        for m in pkgutil.walk_packages(package.__path__, package.__name__ + ".")
+    }
+    | {"minigrad", "minigrad.nn", "minigrad.models"}
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_doctests(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_everything_public_has_a_docstring(name: str) -> None:
+    module = importlib.import_module(name)
+    assert module.__doc__, name
+    for key, value in vars(module).items():
+        if key.startswith("_") or getattr(value, "__module__", None) != name:
+            continue
+        if inspect.isfunction(value) or inspect.isclass(value):
+            assert value.__doc__, f"{name}.{key}"
+        if inspect.isclass(value):
+            for method, body in vars(value).items():
+                if inspect.isfunction(body) and not method.startswith("_"):
+                    assert body.__doc__, f"{name}.{key}.{method}"
+
+
+def test_readme_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Python blocks of the README, as one session."""
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.S)
+    assert blocks
+    text = "\n".join(blocks)
+    test = doctest.DocTestParser().get_doctest(text, {}, "README.md", "README.md", 0)
+    assert test.examples
+    assert doctest.DocTestRunner().run(test).failed == 0
+
+
+def test_readme_commands_exist() -> None:
+    """Each `make` target that the README names is in the Makefile."""
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.M))
+    named = set(re.findall(r"`?make ([a-z]+)", README))
+    assert {"demo", "test"} <= named <= targets
+
+
+def test_readme_links_exist() -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_floors_are_imported_by_their_full_name_and_downwards_only() -> None:
+    forbidden = {
+        "minigrad": r"^\s*(from|import) (minigrad\.(nn|models)|nn|models)\b|from minigrad import .*\b(nn|models)\b",
+        "nn": r"^\s*(from|import) (minigrad\.models|nn|models)\b|from minigrad import .*\bmodels\b",
+        "models": r"^\s*(from|import) (nn|models)\b",
+    }
+    for folder, pattern in forbidden.items():
+        for path in (ROOT / folder).rglob("*.py"):
+            code = re.sub(r'"""(.|\n)*?"""', "", path.read_text())
+            assert not re.search(pattern, code, flags=re.M), path
+
+
+@pytest.mark.parametrize("folder", ["nn", "models"])
+def test_the_folders_refuse_to_be_imported_under_their_own_name(folder: str) -> None:
+    run = subprocess.run([sys.executable, "-c", f"import {folder}"], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 1
+    assert "ImportError" in run.stderr
+    assert f"from minigrad import {folder}" in run.stderr
+
+
+def test_readme_figures_are_the_measured_ones() -> None:
+    """The table of overheads is the one in bench/results/overhead.json."""
+    measured = json.loads((ROOT / "bench" / "results" / "overhead.json").read_text())
+    for row in measured["rows"]:
+        ours, theirs = row["minigrad"][1], row["torch"][1]
+        assert f"| {row['op']} | {ours:.1f} us | {theirs:.1f} us | {row['ratio']:.2f} |" in README
+    assert f"| median of the ratios | | | {measured['median ratio']:.2f} |" in README

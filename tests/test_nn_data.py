@@ -1,0 +1,31 @@
+"""The embedded digits, against the figures that UCI and scikit-learn publish."""
+
+import hashlib
+from importlib.resources import files
+
+import numpy as np
+
+from minigrad import nn
+
+
+def test_digits():
+    images, labels = nn.data.digits()
+    assert (images.shape, images.dtype) == ((1797, 8, 8), np.uint8)
+    assert (labels.shape, labels.dtype) == ((1797,), np.int64)
+    assert (images.min(), images.max()) == (0, 16)
+    assert np.bincount(labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    assert images[0].tolist()[:2] == [[0, 0, 5, 13, 9, 1, 0, 0], [0, 0, 13, 15, 10, 15, 5, 0]]  # optdigits.tes, line 1
+
+
+def test_digits_checksums_are_those_in_the_text_beside_them():
+    images, labels = nn.data.digits()
+    text = files("minigrad.nn.data").joinpath("digits.txt").read_text()
+    for array in (images, labels.astype(np.uint8)):
+        assert hashlib.sha256(array.tobytes()).hexdigest() in text
+    for fact in ("Alpaydin", "Kaynak", "10.24432/C50P49", "CC BY 4.0"):
+        assert fact in text
+
+
+def test_every_call_gives_arrays_of_its_own():
+    nn.data.digits()[0][:] = 99
+    assert nn.data.digits()[0].max() == 16
