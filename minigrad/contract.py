@@ -55,7 +55,7 @@ class Op:
 
     def __init__(self, function: Callable, aux: tuple[str, ...], view: bool, sequence: str | None):
         self.function = function
-        self.name = function.__name__
+        self.name = function.__name__.lstrip("_")  # a private op is the body of a public function of that name
         self.parameters = tuple(inspect.signature(function).parameters)
         self.aux = aux
         self.view = view  # the output may share memory with the first argument

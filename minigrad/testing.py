@@ -165,7 +165,7 @@ def _check(
         analytic = float(sum(t.sum() for t in terms))
         scale = max(float(sum(np.abs(t).sum() for t in terms)), abs(slope.value))
         if slope.settled:
-            if abs(analytic - slope.value) <= rtol * scale + 10 * slope.error:
+            if abs(analytic - slope.value) <= rtol * scale + 10 * slope.error + 20 * slope.noise:
                 return
             break
         # The quotient does not settle: we left the domain of f, or its scale. Move entries in proportion to themselves.
@@ -180,7 +180,8 @@ def _slope(projected: Callable, point: list[np.ndarray], direction: list[np.ndar
 
     ends = [(at(h), at(-h)) for h in _STEPS]
     quotients = [(up[0] - down[0]) / (2 * h) for (up, down), h in zip(ends, _STEPS, strict=True)]
-    noise = [_EPS * (up[1] + down[1]) / h for (up, down), h in zip(ends, _STEPS, strict=True)]
+    terms = [up[1] + down[1] for up, down in ends]
+    noise = [_EPS * (t / h + max(terms)) for t, h in zip(terms, _STEPS, strict=True)]
     # Each quotient errs by c*h**2 + ...: two of them, a factor 4 apart in h, cancel c.
     extrapolated = [(16 * fine - coarse) / 15 for coarse, fine in pairwise(quotients)]
     best = _Slope(np.nan, np.inf, np.nan, 0.0)

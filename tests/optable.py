@@ -1,12 +1,14 @@
 """The table that every op stands in: how to call it, on what, and what it must give.
 
-The tests walk over `ROWS`; an op of the registry without a row fails the suite. A row's `reference` computes the value
-in NumPy, independently of minigrad; `torch` computes it with PyTorch, for the parity tests.
+The tests walk over `ROWS`; an op of the registry, or a public function, without a row fails the suite. A row's
+`reference` computes the value in NumPy, independently of minigrad; `torch` computes it with PyTorch, for the parity
+tests.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,13 +23,14 @@ Arrays = list[np.ndarray]
 
 @dataclass(frozen=True)
 class Row:
-    op: str  # the registry's name
+    op: str  # the name of an op of the registry, or of a public function composed of ops
     call: Callable  # takes Tensors or arrays
     inputs: Callable[[np.random.Generator], Arrays]  # float64, away from kinks and ties
     reference: Callable  # takes NumPy arrays
     torch: Callable | None  # takes the torch module and its tensors
     case: str = ""
     order: int = 2
+    differentiable: bool = True
 
     @property
     def id(self) -> str:
@@ -55,30 +58,24 @@ def shapes(*wanted: tuple[int, ...], **limits: float) -> Callable:
 # ---- elementwise ----------------------------------------------------------------------------------------------------
 
 
-def unary(op: str, reference: Callable | None = None, torch: str | Callable | None = None, low=-2.0, high=2.0) -> None:
+def unary(
+    op: str, reference: Callable | None = None, torch: str | Callable | None = None, low=-2.0, high=2.0, **more: Any
+) -> None:
     call = getattr(mg, op)
     reference = reference or getattr(np, op)
     name = torch if isinstance(torch, str) else op
     theirs = torch if callable(torch) else lambda t, x: getattr(t, name)(x)
-    row(op, call, shapes((3, 4), low=low, high=high), reference, theirs)
+    row(op, call, shapes((3, 4), low=low, high=high), reference, theirs, **more)
 
 
-def binary(op: str, torch: str | None = None, low=-2.0, high=2.0) -> None:
+def binary(op: str, torch: str | None = None, low=-2.0, high=2.0, **more: Any) -> None:
     call, reference, name = getattr(mg, op), getattr(np, op), torch or op
     theirs = lambda t, x, y: getattr(t, name)(x, y)  # noqa: E731
     for case, (a, b) in {"same": ((2, 3), (2, 3)), "broadcast": ((4, 1, 3), (2, 1)), "0-d": ((), (3,))}.items():
-        row(op, call, lambda rng, a=a, b=b: split(rng, a, b, low, high), reference, theirs, case=case)
-    row(
-        op, lambda x: call(x, 1.5), shapes((3, 2), low=low, high=high), lambda x: reference(x, 1.5), None, case="scalar"
-    )
-    row(
-        op,
-        lambda x: call(1.5, x),
-        shapes((3, 2), low=low, high=high),
-        lambda x: reference(1.5, x),
-        None,
-        case="rscalar",
-    )
+        row(op, call, lambda rng, a=a, b=b: split(rng, a, b, low, high), reference, theirs, case=case, **more)
+    one = shapes((3, 2), low=low, high=high)
+    row(op, lambda x: call(x, 1.5), one, lambda x: reference(x, 1.5), case="scalar", **more)
+    row(op, lambda x: call(1.5, x), one, lambda x: reference(1.5, x), case="rscalar", **more)
 
 
 def split(rng: np.random.Generator, a: tuple, b: tuple, low: float, high: float) -> Arrays:
@@ -103,10 +100,10 @@ for _name, _torch in {
     "greater": "gt",
     "greater_equal": "ge",
 }.items():
-    binary(_name, torch=_torch)
+    binary(_name, torch=_torch, differentiable=False)
 for _name in ("logical_and", "logical_or", "logical_xor"):
-    binary(_name)
-unary("logical_not")
+    binary(_name, differentiable=False)
+unary("logical_not", differentiable=False)
 unary("negative")
 unary("abs")
 unary("sign")
@@ -116,6 +113,71 @@ unary("sqrt", low=0.3)
 unary("tanh")
 unary("sigmoid", lambda x: 1 / (1 + np.exp(-x)))
 unary("relu", lambda x: x * (x > 0))
+for _name in ("isnan", "isinf", "isfinite"):
+    unary(_name, differentiable=False)
+for _name in ("floor", "ceil", "round", "expm1", "sin", "cos", "tan", "arctan", "sinh", "cosh"):
+    unary(_name, low=-1.4, high=1.4)
+for _name in ("arcsin", "arccos"):
+    unary(_name, low=-0.9, high=0.9)
+unary("log1p", low=-0.7)
+unary("rsqrt", lambda x: 1 / np.sqrt(x), low=0.3)
+unary("erf", lambda x: np.vectorize(math.erf)(x))
+unary("logsigmoid", lambda x: -np.log(1 + np.exp(-x)), lambda t, x: t.nn.functional.logsigmoid(x))
+unary("softplus", lambda x: np.log(1 + np.exp(x)), lambda t, x: t.nn.functional.softplus(x))
+unary("silu", lambda x: x / (1 + np.exp(-x)), lambda t, x: t.nn.functional.silu(x))
+unary("elu", lambda x: np.where(x > 0, x, np.exp(x) - 1), lambda t, x: t.nn.functional.elu(x))
+unary(
+    "selu",
+    lambda x: (
+        1.0507009873554804934193349852946 * np.where(x > 0, x, 1.6732632423543772848170429916717 * (np.exp(x) - 1))
+    ),
+    lambda t, x: t.selu(x),
+)
+unary("gelu", lambda x: x * (1 + np.vectorize(math.erf)(x / np.sqrt(2))) / 2, lambda t, x: t.nn.functional.gelu(x))
+unary("hardtanh", lambda x: np.clip(x, -1, 1), lambda t, x: t.nn.functional.hardtanh(x))
+unary("relu6", lambda x: np.clip(x, 0, 6), lambda t, x: t.nn.functional.relu6(x), low=-4, high=9)
+unary("leaky_relu", lambda x: np.where(x > 0, x, 0.01 * x), lambda t, x: t.nn.functional.leaky_relu(x))
+binary("arctan2")
+row(
+    "gelu_tanh",
+    lambda x: mg.gelu(x, "tanh"),
+    shapes((3, 4)),
+    lambda x: x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))) / 2,
+    lambda t, x: t.nn.functional.gelu(x, approximate="tanh"),
+)
+row(
+    "softplus",
+    lambda x: mg.softplus(x, 2.0),
+    shapes((5,)),
+    lambda x: np.log(1 + np.exp(2 * x)) / 2,
+    lambda t, x: t.nn.functional.softplus(x, 2.0),
+    case="beta",
+)
+row(
+    "elu",
+    lambda x: mg.elu(x, 0.5),
+    shapes((5,)),
+    lambda x: np.where(x > 0, x, 0.5 * (np.exp(x) - 1)),
+    lambda t, x: t.nn.functional.elu(x, 0.5),
+    case="alpha",
+)
+row(
+    "round",
+    lambda x: mg.round(x, 1),
+    shapes((7,)),
+    lambda x: np.round(x, 1),
+    lambda t, x: t.round(x, decimals=1),
+    case="1",
+)
+for _case, _w in {"one": (1,), "channels": (3,)}.items():
+    row(
+        "prelu",
+        mg.prelu,
+        shapes((2, 3, 4), _w),
+        lambda x, w: np.where(x > 0, x, w[:, None] * x),
+        lambda t, x, w: t.nn.functional.prelu(x, w),
+        case=_case,
+    )
 row(
     "power",
     lambda x: mg.power(x, 3),
@@ -181,8 +243,117 @@ for _op, _torch in {"sum": "sum", "mean": "mean", "max": "amax", "min": "amin"}.
             ),
             case=_case,
         )
-row("argmax", lambda x: mg.argmax(x, 1), shapes((3, 4)), lambda x: np.argmax(x, 1), lambda t, x: t.argmax(x, 1))
-row("argmax", mg.argmax, shapes((3, 4)), np.argmax, lambda t, x: t.argmax(x), case="all")
+for _op in ("var", "std"):
+    for _case, _axis, _keep, _ddof in (("all", None, False, 0), ("one", 1, False, 1), ("two", (0, -1), True, 0)):
+        row(
+            _op,
+            lambda x, f=_op, a=_axis, k=_keep, d=_ddof: getattr(mg, f)(x, a, d, k),
+            shapes((2, 3, 4)),
+            lambda x, f=_op, a=_axis, k=_keep, d=_ddof: _moment(x, f, a, k, d),
+            lambda t, x, f=_op, a=_axis, k=_keep, d=_ddof: getattr(t, f)(x, dim=a, correction=d, keepdim=k),
+            case=_case,
+        )
+
+
+def _moment(x: np.ndarray, name: str, axis: Any, keepdims: bool, ddof: int) -> np.ndarray:
+    squares = (x - x.mean(axis, keepdims=True)) ** 2
+    n = x.size // x.mean(axis, keepdims=True).size - ddof
+    return (squares.sum(axis, keepdims=keepdims) / n) ** (1 if name == "var" else 0.5)
+
+
+for _case, _axis in {"all": None, "one": 1, "two": (0, 2)}.items():
+    for _zeros in (0, 1, 2):
+        row(
+            "prod",
+            lambda x, a=_axis: mg.prod(x, a),
+            lambda rng, z=_zeros: [_with_zeros(distinct(rng, 2, 3, 2, low=0.5), z)],
+            lambda x, a=_axis: np.exp(np.log(np.abs(x) + (x == 0) * 1e-300).sum(a)) * (np.abs(x).min(a) > 0),
+            (lambda t, x: t.prod(x)) if _axis is None else (lambda t, x: t.prod(x, 1)) if _axis == 1 else None,
+            case=f"{_case}, {_zeros} zeros",
+        )
+for _case, _axis in {"all": None, "first": 0, "last": -1}.items():
+    row(
+        "cumsum",
+        lambda x, a=_axis: mg.cumsum(x, a),
+        shapes((3, 4)),
+        lambda x, a=_axis: _running(x, a, np.sum),
+        None if _axis is None else lambda t, x, a=_axis: t.cumsum(x, a),
+        case=_case,
+    )
+    for _zeros in (0, 1, 2):
+        row(
+            "cumprod",
+            lambda x, a=_axis: mg.cumprod(x, a),
+            lambda rng, z=_zeros: [_with_zeros(distinct(rng, 3, 4), z)],
+            lambda x, a=_axis: _running(x, a, np.prod),
+            None if _axis is None else lambda t, x, a=_axis: t.cumprod(x, a),
+            case=f"{_case}, {_zeros} zeros",
+        )
+
+
+def _with_zeros(x: np.ndarray, n: int) -> np.ndarray:
+    x.ravel()[:: max(1, x.size // 2)][:n] = 0
+    return x
+
+
+def _running(x: np.ndarray, axis: int | None, reduce: Callable) -> np.ndarray:
+    x = x.ravel() if axis is None else np.moveaxis(x, axis, 0)
+    out = np.stack([reduce(x[: k + 1], axis=0) for k in range(len(x))])
+    return out if axis is None else np.moveaxis(out, 0, axis)
+
+
+for _case, _axis, _keep in (("all", None, False), ("one", 1, True), ("two", (0, 2), False)):
+    row(
+        "logsumexp",
+        lambda x, a=_axis, k=_keep: mg.logsumexp(x, a, k),
+        shapes((2, 3, 4)),
+        lambda x, a=_axis, k=_keep: np.log(np.exp(x).sum(a, keepdims=k)),
+        lambda t, x, a=_axis, k=_keep: t.logsumexp(x, dim=(0, 1, 2) if a is None else a, keepdim=k),
+        case=_case,
+    )
+    for _ord in (2, 1, 3, 0.5, np.inf, -np.inf):
+        row(
+            "norm",
+            lambda x, o=_ord, a=_axis, k=_keep: mg.norm(x, o, a, k),
+            shapes((2, 3, 4)),
+            lambda x, o=_ord, a=_axis, k=_keep: _norm(x, o, a, k),
+            lambda t, x, o=_ord, a=_axis, k=_keep: t.linalg.vector_norm(x, o, a, k),
+            case=f"{_ord} {_case}",
+        )
+
+
+def _norm(x: np.ndarray, ord: float, axis: Any, keepdims: bool) -> np.ndarray:
+    if np.isinf(ord):
+        return (np.max if ord > 0 else np.min)(np.abs(x), axis=axis, keepdims=keepdims)
+    return np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims) ** (1 / ord)
+
+
+for _op in ("any", "all"):
+    row(
+        _op,
+        lambda x, f=_op: getattr(mg, f)(x > 0, 1),
+        shapes((3, 4)),
+        lambda x, f=_op: getattr(np, f)(x > 0, 1),
+        lambda t, x, f=_op: getattr(t, f)(x > 0, 1),
+        differentiable=False,
+    )
+row(
+    "argmin",
+    lambda x: mg.argmin(x, 0),
+    shapes((3, 4)),
+    lambda x: np.argmin(x, 0),
+    lambda t, x: t.argmin(x, 0),
+    differentiable=False,
+)
+row(
+    "argmax",
+    lambda x: mg.argmax(x, 1),
+    shapes((3, 4)),
+    lambda x: np.argmax(x, 1),
+    lambda t, x: t.argmax(x, 1),
+    differentiable=False,
+)
+row("argmax", mg.argmax, shapes((3, 4)), np.argmax, lambda t, x: t.argmax(x), case="all", differentiable=False)
 
 
 # ---- shapes ---------------------------------------------------------------------------------------------------------
@@ -225,6 +396,64 @@ row(
     lambda x: np.broadcast_to(x, (2, 3, 4)),
     lambda t, x: t.broadcast_to(x, (2, 3, 4)),
 )
+row(
+    "flatten",
+    lambda x: mg.flatten(x, 1, 2),
+    shapes((2, 3, 2, 2)),
+    lambda x: x.reshape(2, 6, 2),
+    lambda t, x: t.flatten(x, 1, 2),
+)
+row("flatten", mg.flatten, shapes(()), lambda x: x.reshape(1), lambda t, x: t.flatten(x), case="0-d")
+row(
+    "stack",
+    lambda *xs: mg.stack(xs, -1),
+    shapes((2, 3), (2, 3)),
+    lambda *xs: np.stack(xs, -1),
+    lambda t, *xs: t.stack(xs, -1),
+)
+row(
+    "split",
+    lambda x: mg.split(x, [1, 3], 1)[1],
+    shapes((2, 4)),
+    lambda x: x[:, 1:3],
+    lambda t, x: t.tensor_split(x, (1, 3), 1)[1],
+)
+row("split", lambda x: mg.split(x, 2)[1], shapes((4, 2)), lambda x: x[2:], lambda t, x: t.split(x, 2)[1], case="equal")
+row(
+    "flip",
+    lambda x: mg.flip(x, (0, -1)),
+    shapes((2, 3, 2)),
+    lambda x: x[::-1, :, ::-1],
+    lambda t, x: t.flip(x, (0, -1)),
+)
+row("flip", mg.flip, shapes((2, 3)), lambda x: x[::-1, ::-1], lambda t, x: t.flip(x, (0, 1)), case="all")
+for _case, _shift, _axis in (("one", 2, 1), ("two", (1, -1), (0, 1)), ("flat", 3, None)):
+    row(
+        "roll",
+        lambda x, s=_shift, a=_axis: mg.roll(x, s, a),
+        shapes((3, 4)),
+        lambda x, s=_shift, a=_axis: np.roll(x, s, a),
+        lambda t, x, s=_shift, a=_axis: t.roll(x, s, a),
+        case=_case,
+    )
+for _case, _reps in {"one": 2, "fewer": (2, 1), "more": (2, 1, 3)}.items():
+    row(
+        "tile",
+        lambda x, r=_reps: mg.tile(x, r),
+        shapes((2, 3)),
+        lambda x, r=_reps: np.tile(x, r),
+        lambda t, x, r=_reps: t.tile(x, r if isinstance(r, tuple) else (r,)),
+        case=_case,
+    )
+for _case, _repeats, _axis in (("all", 2, None), ("one", 3, 1), ("each", [2, 0, 1], 0)):
+    row(
+        "repeat",
+        lambda x, r=_repeats, a=_axis: mg.repeat(x, r, a),
+        shapes((3, 2)),
+        lambda x, r=_repeats, a=_axis: np.repeat(x, r, a),
+        lambda t, x, r=_repeats, a=_axis: t.repeat_interleave(x, t.tensor(r), dim=a),
+        case=_case,
+    )
 row("copy", mg.copy, shapes((2, 3)), lambda x: x, lambda t, x: t.clone(x))
 row(
     "concatenate",
@@ -239,6 +468,30 @@ row(
     shapes((2, 3)),
     lambda x: np.pad(x, ((1, 2), (0, 1)), constant_values=0.5),
     lambda t, x: t.nn.functional.pad(x, (0, 1, 1, 2), value=0.5),
+)
+for _case, _torch_mode in {
+    "reflect": "reflect",
+    "edge": "replicate",
+    "replicate": "replicate",
+    "wrap": "circular",
+    "circular": "circular",
+    "symmetric": None,
+}.items():
+    _numpy_mode = {"replicate": "edge", "circular": "wrap"}.get(_case, _case)
+    row(
+        "pad",
+        lambda x, m=_case: mg.pad(x, ((0, 0), (0, 0), (1, 2), (0, 2)), m),
+        shapes((1, 2, 3, 4)),
+        lambda x, m=_numpy_mode: np.pad(x, ((0, 0), (0, 0), (1, 2), (0, 2)), m),
+        None if _torch_mode is None else lambda t, x, m=_torch_mode: t.nn.functional.pad(x, (0, 2, 1, 2), m),
+        case=_case,
+    )
+row(
+    "pad",
+    lambda x: mg.pad(x, (5, 4), "reflect"),
+    shapes((3,)),
+    lambda x: np.pad(x, (5, 4), "reflect"),
+    case="reflect many times",
 )
 row("astype", lambda x: mg.astype(x, np.float64), shapes((3,)), lambda x: x.astype("f8"), lambda t, x: x.double())
 row(
@@ -321,6 +574,93 @@ row(
 )
 
 
+PICKS = np.array([[0, 2, 1, 2], [1, 1, 0, 2]])
+row(
+    "gather",
+    lambda x: mg.gather(x, 0, like(x, PICKS)),
+    shapes((3, 5)),
+    lambda x: np.array([[x[PICKS[i, j], j] for j in range(4)] for i in range(2)]),
+    lambda t, x: t.gather(x, 0, t.tensor(PICKS)),
+)
+for _case, _src in {"exact": (2, 4), "excess": (2, 6)}.items():
+    row(
+        "scatter_add",
+        lambda x, v: mg.scatter_add(x, 0, like(x, PICKS), v),
+        shapes((3, 5), _src),
+        lambda x, v: _scattered(x, v),
+        # PyTorch 2.13 cannot go back through an excess of src.
+        (lambda t, x, v: t.scatter_add(x, 0, t.tensor(PICKS), v)) if _case == "exact" else None,
+        case=_case,
+    )
+
+
+def _scattered(x: np.ndarray, v: np.ndarray) -> np.ndarray:
+    out = x.copy()
+    for i, j in np.ndindex(PICKS.shape):
+        out[PICKS[i, j], j] += v[i, j]
+    return out
+
+
+row(
+    "take_along_axis",
+    lambda x: mg.take_along_axis(x, like(x, PICKS[:, :1]), 0),
+    shapes((3, 5)),
+    lambda x: np.take_along_axis(x, PICKS[:, :1], 0),
+    lambda t, x: t.take_along_dim(x, t.tensor(PICKS[:, :1]), 0),
+)
+row(
+    "take",
+    lambda x: mg.take(x, [[0, 2], [2, 2]], 1),
+    shapes((2, 3)),
+    lambda x: np.take(x, [[0, 2], [2, 2]], 1),
+    lambda t, x: x[:, t.tensor([[0, 2], [2, 2]])],
+)
+row(
+    "take",
+    lambda x: mg.take(x, [5, 0]),
+    shapes((2, 3)),
+    lambda x: np.take(x, [5, 0]),
+    lambda t, x: t.take(x, t.tensor([5, 0])),
+    case="flat",
+)
+row(
+    "one_hot",
+    lambda x: mg.one_hot(mg.argsort(x), 5),
+    shapes((2, 3)),
+    lambda x: np.eye(5, dtype=int)[np.argsort(x)],
+    lambda t, x: t.nn.functional.one_hot(t.argsort(x), 5),
+    differentiable=False,
+)
+for _case, _axis, _descending in (("last", -1, False), ("first", 0, True)):
+    row(
+        "argsort",
+        lambda x, a=_axis, d=_descending: mg.argsort(x, a, d),
+        shapes((3, 4)),
+        lambda x, a=_axis, d=_descending: np.argsort(-x if d else x, a),
+        lambda t, x, a=_axis, d=_descending: t.argsort(x, a, d),
+        case=_case,
+        differentiable=False,
+    )
+    row(
+        "sort",
+        lambda x, a=_axis, d=_descending: mg.sort(x, a, d),
+        shapes((3, 4)),
+        lambda x, a=_axis, d=_descending: np.flip(np.sort(x, a), a) if d else np.sort(x, a),
+        lambda t, x, a=_axis, d=_descending: t.sort(x, a, d)[0],
+        case=_case,
+    )
+    row(
+        "topk",
+        lambda x, a=_axis, d=_descending: mg.topk(x, 2, a, d)[0],
+        shapes((3, 4)),
+        lambda x, a=_axis, d=_descending: np.moveaxis(
+            np.array([np.sort(r)[::-1][:2] if d else np.sort(r)[:2] for r in np.moveaxis(x, a, -1)]), -1, a
+        ),
+        lambda t, x, a=_axis, d=_descending: t.topk(x, 2, a, d)[0],
+        case=_case,
+    )
+
+
 # ---- linear algebra -------------------------------------------------------------------------------------------------
 
 for _case, (_a, _b) in {
@@ -344,6 +684,95 @@ for _case, (_a, _b) in {
 
 def _as_matrices(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (x[None] if x.ndim == 1 else x), (y[:, None] if y.ndim == 1 else y)
+
+
+EINSUMS: dict[str, tuple] = {
+    "ij,jk->ik": ((2, 3), (3, 4)),
+    "ij,jk": ((2, 3), (3, 4)),
+    "bij, bjk -> bk": ((2, 3, 2), (2, 2, 4)),
+    "ii->i": ((3, 3),),
+    "ii": ((3, 3),),
+    "ij->j": ((2, 3),),
+    "ij->ji": ((2, 3),),
+    "i,j,k->ikj": ((2,), (3,), (2,)),
+    "...ij,...j->...i": ((4, 1, 2, 3), (2, 3)),
+    "iij,j->i": ((2, 2, 3), (3,)),
+    "i,i,i->": ((3,), (3,), (3,)),
+    "a...,b...->...ab": ((2, 3), (4, 3)),
+    ",i->i": ((), (3,)),
+}
+for _case, _operands in EINSUMS.items():
+    row(
+        "einsum",
+        lambda *xs, s=_case: mg.einsum(s, *xs),
+        shapes(*_operands),
+        lambda *xs, s=_case: np.einsum(s, *xs),
+        lambda t, *xs, s=_case: t.einsum(s, *xs),
+        case=_case,
+    )
+row("outer", mg.outer, shapes((3,), (4,)), lambda x, y: x[:, None] * y, lambda t, x, y: t.outer(x, y))
+for _case, _axes, (_a, _b) in (
+    ("two", 2, ((2, 3, 4), (3, 4, 5))),
+    ("none", 0, ((2,), (3,))),
+    ("lists", ([0, -1], [1, 0]), ((2, 3, 4), (4, 2, 5))),
+):
+    row(
+        "tensordot",
+        lambda x, y, a=_axes: mg.tensordot(x, y, a),
+        shapes(_a, _b),
+        lambda x, y, a=_axes: np.tensordot(x, y, a),
+        lambda t, x, y, a=_axes: t.tensordot(x, y, dims=a),
+        case=_case,
+    )
+
+
+def _regular(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """Matrices far from singular ones."""
+    return rng.standard_normal(shape) * 0.5 + 2 * np.eye(shape[-1])
+
+
+for _case, _shape in {"one": (3, 3), "stack": (2, 2, 2)}.items():
+    row(
+        "inv",
+        mg.inv,
+        lambda rng, s=_shape: [_regular(rng, *s)],
+        lambda x: np.linalg.solve(x, np.broadcast_to(np.eye(x.shape[-1]), x.shape)),
+        lambda t, x: t.linalg.inv(x),
+        case=_case,
+    )
+    row(
+        "det",
+        mg.det,
+        lambda rng, s=_shape: [_regular(rng, *s)],
+        lambda x: np.linalg.eigvals(x).prod(-1).real,
+        lambda t, x: t.linalg.det(x),
+        case=_case,
+    )
+    row(
+        "slogdet",
+        lambda x: mg.slogdet(x)[1],
+        lambda rng, s=_shape: [-_regular(rng, *s)],
+        lambda x: np.log(np.abs(np.linalg.eigvals(x))).sum(-1),
+        lambda t, x: t.linalg.slogdet(x)[1],
+        case=_case,
+    )
+    row(
+        "cholesky",
+        lambda x: mg.cholesky(mg.matmul(x, x.swapaxes(-1, -2))),
+        lambda rng, s=_shape: [_regular(rng, *s)],
+        lambda x: np.linalg.cholesky(np.einsum("...ij,...kj->...ik", x, x)),
+        lambda t, x: t.linalg.cholesky(x @ x.mT),
+        case=_case,
+    )
+for _case, _a, _b in (("vector", (3, 3), (3,)), ("matrix", (3, 3), (3, 2)), ("stack", (4, 2, 2), (4, 2, 3))):
+    row(
+        "solve",
+        mg.solve,
+        lambda rng, a=_a, b=_b: [_regular(rng, *a), rng.standard_normal(b)],
+        lambda a, b: (np.linalg.inv(a) @ (b[:, None] if b.ndim == 1 else b)).reshape(b.shape),
+        lambda t, a, b: t.linalg.solve(a, b),
+        case=_case,
+    )
 
 
 # ---- softmax --------------------------------------------------------------------------------------------------------
@@ -370,6 +799,88 @@ for _axis in (0, -1):
         lambda t, x, a=_axis: t.log_softmax(x, a),
         case=f"axis {_axis}",
     )
+
+
+LOGITS = {"classes": (4, 3), "one": (3,), "pixels": (2, 3, 2, 2)}
+CLASS_WEIGHTS = np.array([0.5, 2.0, 1.0])
+for _case, _shape in LOGITS.items():
+    for _options in (
+        {},
+        {"reduction": "sum"},
+        {"reduction": "none"},
+        {"label_smoothing": 0.1},
+        {"weight": True},
+        {"weight": True, "label_smoothing": 0.2, "reduction": "none"},
+        {"ignore_index": 1},
+        {"ignore_index": 1, "weight": True, "label_smoothing": 0.3},
+    ):
+        row(
+            "cross_entropy",
+            lambda x, o=_options: mg.cross_entropy(
+                x, like(x, _classes(x.shape)), **_weighted(o, lambda w: like(x, w.astype(x.dtype)))
+            ),
+            shapes(_shape),
+            lambda x, o=_options: brute_cross_entropy(x, _classes(x.shape), **_weighted(o, lambda w: w)),
+            lambda t, x, o=_options: t.nn.functional.cross_entropy(
+                x, t.tensor(_classes(x.shape)), **_weighted(o, lambda w: t.tensor(w, dtype=x.dtype))
+            ),
+            case=f"{_case} {_options}",
+        )
+    for _options in ({}, {"label_smoothing": 0.1, "reduction": "none"}, {"weight": True, "reduction": "mean"}):
+        row(
+            "cross_entropy",
+            lambda x, q, o=_options: mg.cross_entropy(
+                x, mg.softmax(q, _class_axis(q)), **_weighted(o, lambda w: like(x, w.astype(x.dtype)))
+            ),
+            shapes(_shape, _shape),
+            lambda x, q, o=_options: brute_cross_entropy(x, _softmax(q, _class_axis(q)), **_weighted(o, lambda w: w)),
+            lambda t, x, q, o=_options: t.nn.functional.cross_entropy(
+                x, t.softmax(q, _class_axis(q)), **_weighted(o, lambda w: t.tensor(w, dtype=x.dtype))
+            ),
+            case=f"{_case} distribution {_options}",
+        )
+
+
+def _class_axis(x: Any) -> int:
+    return min(1, x.ndim - 1)
+
+
+def _classes(shape: tuple) -> np.ndarray:
+    """The right classes for logits of this shape: all three occur."""
+    axis = min(1, len(shape) - 1)
+    rest = shape[:axis] + shape[axis + 1 :]
+    return (np.arange(int(np.prod(rest))) * 2 % 3).reshape(rest)
+
+
+def _weighted(options: dict, convert: Callable) -> dict:
+    return {k: convert(CLASS_WEIGHTS) if k == "weight" else v for k, v in options.items()}
+
+
+def brute_cross_entropy(
+    x: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Any:
+    """Position by position, from the definition."""
+    axis = _class_axis(x)
+    rows, n = np.moveaxis(x, axis, -1).reshape(-1, x.shape[axis]), x.shape[axis]
+    w = np.ones(n) if weight is None else weight
+    losses, weights = [], []
+    soft = target.shape == x.shape and target.dtype.kind == "f"
+    targets = np.moveaxis(target, axis, -1).reshape(-1, n) if soft else target.ravel()
+    for logits, t in zip(rows, targets, strict=True):
+        p = np.exp(logits) / np.exp(logits).sum()
+        q = t if soft else np.eye(n)[t]
+        ignored = not soft and t == ignore_index
+        q = q * (1 - label_smoothing) + label_smoothing / n
+        losses.append(0.0 if ignored else -sum(w[c] * q[c] * np.log(p[c]) for c in range(n)))
+        weights.append(0.0 if ignored else 1.0 if soft else w[t])
+    if reduction == "none":
+        return np.reshape(losses, np.moveaxis(x, axis, -1).shape[:-1])
+    return np.sum(losses) / (np.sum(weights) if reduction == "mean" else 1)
 
 
 # ---- convolution and pooling: brute force, one number at a time -----------------------------------------------------
@@ -521,3 +1032,27 @@ row(
 def like(x: Any, constant: np.ndarray) -> Any:
     """A constant array on the device of x."""
     return mg.backend.transfer_array(constant, mg.backend.device_of(x))
+
+
+for _case, _options in {
+    "plain": {},
+    "all": {"stride": (2, 1), "padding": (0, 2), "dilation": (1, 2), "groups": 2},
+}.items():
+    _inputs = shapes((2, 4, 5, 6), (2, 4 // _options.get("groups", 1), 2, 2), (2,))
+    _geometry = Geometry((2, 1), ((0, 0), (2, 2)), (1, 2), 2) if _options else PLAIN
+    row(
+        "conv2d",
+        lambda x, w, b, o=_options: mg.conv2d(x, w, b, **o),
+        _inputs,
+        lambda x, w, b, p=_geometry: brute_conv(x, w, p) + b[:, None, None],
+        lambda t, x, w, b, o=_options: t.nn.functional.conv2d(x, w, b, **o),
+        case=_case,
+    )
+for _op, _reduce in {"max_pool2d": np.max, "avg_pool2d": None}.items():
+    row(
+        _op,
+        lambda x, f=_op: getattr(mg, f)(x, 2, stride=(2, 1)),
+        shapes((2, 3, 5, 4)),
+        lambda x, r=_reduce: brute_pool(x, (2, 2), Geometry((2, 1), ((0, 0), (0, 0)), (1, 1)), r or np.mean),
+        lambda t, x, f=_op: getattr(t.nn.functional, f)(x, 2, stride=(2, 1)),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 
 import numpy as np
@@ -14,10 +15,17 @@ pytestmark = pytest.mark.parity
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle here: `make parity` installs it")
 
 rows = pytest.mark.parametrize("row", [row for row in ROWS if row.torch], ids=lambda row: row.id)
-NO_TORCH = {"transfer", "conv", "conv_input", "conv_weight", "max_pool", "avg_pool", "avg_pool_input"} | {
+NO_TORCH = {
+    "transfer",
+    "conv",
+    "conv_input",
+    "conv_weight",
+    "max_pool",
+    "avg_pool",
+    "avg_pool_input",
     "pool_gather",
     "pool_scatter",
-}  # the last ones are compared below, through the functions that users call
+}  # PyTorch has them as parts of others, through which they are compared
 
 
 def both(call: Callable, theirs: Callable, arrays: list[np.ndarray], rtol: float, atol: float = 0.0) -> None:
@@ -51,7 +59,17 @@ def test_op(row: Row, dtype: str, rtol: float, atol: float) -> None:
 
 
 EDGES = np.array([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-30, -1e-30, 80.0, -80.0], "float32")
-UNARY = ["negative", "abs", "sign", "exp", "log", "sqrt", "tanh", "sigmoid", "relu", "logical_not"]
+UNARY = {
+    name: name
+    for name in (
+        *("negative", "abs", "sign", "exp", "log", "sqrt", "tanh", "sigmoid", "relu", "logical_not"),
+        *("expm1", "log1p", "rsqrt", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh", "erf"),
+        *("floor", "ceil", "round", "isnan", "isinf", "isfinite", "selu"),
+    )
+} | {
+    name: f"nn.functional.{name}"
+    for name in ("leaky_relu", "elu", "gelu", "silu", "hardtanh", "relu6", "logsigmoid", "softplus")
+}
 BINARY = {
     "add": "add",
     "subtract": "subtract",
@@ -68,15 +86,16 @@ BINARY = {
     "logical_and": "logical_and",
     "logical_or": "logical_or",
     "logical_xor": "logical_xor",
+    "arctan2": "arctan2",
 }
 
 
-@pytest.mark.filterwarnings("ignore:(invalid value|divide by zero|overflow):RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:(invalid value|divide by zero|overflow|underflow):RuntimeWarning")
 @pytest.mark.parametrize("op", UNARY)
 def test_edges(op: str) -> None:
     # The sign of nan is nan in NumPy, whose names our ops have, and 0 in PyTorch; so is the slope of abs there.
     edges = EDGES[~np.isnan(EDGES)] if op in ("sign", "abs") else EDGES
-    both(getattr(mg, op), lambda t, x: getattr(t, op)(x), [edges], 2e-6, 1e-37)
+    both(getattr(mg, op), lambda t, x: operator.attrgetter(UNARY[op])(t)(x), [edges], 3e-6, 1e-37)
 
 
 @pytest.mark.filterwarnings("ignore:(invalid value|divide by zero|overflow|underflow):RuntimeWarning")
@@ -172,3 +191,25 @@ def test_max_pooling_of_nan() -> None:
     x = np.random.default_rng(0).standard_normal((1, 1, 6, 6))
     x[0, 0, ::3, ::2] = np.nan
     both(lambda x: mg.max_pool2d(x, 2), lambda t, x: t.nn.functional.max_pool2d(x, 2), [x], 0)
+
+
+@pytest.mark.parametrize("op", ["std", "norm"])
+def test_kinks_at_zero_have_the_gradient_zero(op: str) -> None:
+    x = np.zeros((2, 3), "float32")
+    theirs = {"std": lambda t, a: t.std(a, 1, correction=0), "norm": lambda t, a: t.linalg.vector_norm(a, 2, 1)}[op]
+    both(lambda a: getattr(mg, op)(a, axis=1), theirs, [x], 0)
+
+
+def test_a_prelu_weight_and_a_sort_with_ties_and_nan() -> None:
+    x = np.array([[2.0, np.nan, 1.0, 2.0, -np.inf, 1.0]], "float32")
+    both(mg.sort, lambda t, a: t.sort(a, stable=True)[0], [x], 0)
+    for descending in (False, True):
+        ours, theirs = mg.argsort(x, -1, descending), torch.argsort(torch.tensor(x), dim=-1, descending=descending, stable=True)
+        np.testing.assert_array_equal(ours, theirs.numpy())
+    both(mg.prelu, lambda t, a, w: t.nn.functional.prelu(a, w), [np.array([[0.0, -0.0, -1.0]]), np.array([0.2])], 1e-12)
+
+
+def test_erf_to_two_units_in_the_last_place() -> None:
+    x = np.concatenate([np.linspace(-6.5, 6.5, 100_001), 10.0 ** np.linspace(-300, 0, 5001)])
+    exact = torch.special.erf(torch.tensor(x, dtype=torch.float64)).numpy()
+    assert (np.abs(mg.erf(x) - exact) / np.spacing(np.abs(exact) + 1e-320)).max() <= 3  # each is within 2 of the truth

@@ -1,10 +1,10 @@
-"""Elementwise ops. Operands broadcast; the engine undoes that in the gradients, and fixes their dtype."""
+"""Arithmetic, comparisons, choices and steps. Operands broadcast: the engine undoes that in the gradients."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from minigrad.backend import device_of, xp, zeros_like
+from minigrad.backend import xp, zeros_like
 from minigrad.engine import op
 
 # ---- arithmetic -----------------------------------------------------------------------------------------------------
@@ -53,33 +53,6 @@ def negative(x):
 
 
 negative.vjp(x=lambda g: -g)
-
-
-@op
-def power(x, y):
-    """x ** y.
-
-    The gradient in x is `g * y * x**(y - 1)`, and 0 where y = 0; in y it is `g * x**y * log(x)`, and 0 where x = 0 and
-    y >= 0, which are the limits that a bare formula would turn into nan.
-    """
-    return x**y
-
-
-def _power_x(g, x, y):
-    if device_of(y) is None:
-        return zeros_like(g) if y == 0 else g * (y * x ** (y - 1))
-    return g * (y * x ** where(y == 0, 1, y - 1))
-
-
-def _power_y(g, x, y, out):
-    if device_of(x) is None:
-        slope = g * (out * float(np.log(x)))
-        return mask(slope, y < 0) if x == 0 else slope
-    flat = (x == 0) & (y >= 0)
-    return g * (out * log(where(flat, 1, x)))
-
-
-power.vjp(x=_power_x, y=_power_y)
 
 
 # ---- comparisons and logic: their results are boolean, so they leave the graph ---------------------------------------
@@ -143,6 +116,24 @@ def logical_xor(x, y):
 def logical_not(x):
     """Whether x is zero, elementwise."""
     return xp(x).logical_not(x)
+
+
+@op
+def isnan(x):
+    """Whether x is nan, elementwise."""
+    return xp(x).isnan(x)
+
+
+@op
+def isinf(x):
+    """Whether x is inf or -inf, elementwise."""
+    return xp(x).isinf(x)
+
+
+@op
+def isfinite(x):
+    """Whether x is neither infinite nor nan, elementwise."""
+    return xp(x).isfinite(x)
 
 
 # ---- choosing --------------------------------------------------------------------------------------------------------
@@ -220,7 +211,7 @@ clip.vjp(
 )
 
 
-# ---- functions of one array -----------------------------------------------------------------------------------------
+# ---- steps ----------------------------------------------------------------------------------------------------------
 
 
 @op
@@ -242,60 +233,32 @@ sign.vjp(x=lambda g: zeros_like(g))
 
 
 @op
-def exp(x):
-    """e**x."""
-    return xp(x).exp(x)
+def floor(x):
+    """The largest integer not above x; its derivative is 0 everywhere."""
+    return xp(x).floor(x)
 
 
-exp.vjp(x=lambda g, out: g * out)
-
-
-@op
-def log(x):
-    """The natural logarithm."""
-    return xp(x).log(x)
-
-
-log.vjp(x=lambda g, x: g / x)
+floor.vjp(x=lambda g: zeros_like(g))
 
 
 @op
-def sqrt(x):
-    """The square root."""
-    return xp(x).sqrt(x)
+def ceil(x):
+    """The smallest integer not below x; its derivative is 0 everywhere."""
+    return xp(x).ceil(x)
 
 
-sqrt.vjp(x=lambda g, out: g / (2 * out))
-
-
-@op
-def tanh(x):
-    """The hyperbolic tangent."""
-    return xp(x).tanh(x)
-
-
-tanh.vjp(x=lambda g, out: g * (1 - out * out))
+ceil.vjp(x=lambda g: zeros_like(g))
 
 
 @op
-def sigmoid(x):
-    """1 / (1 + exp(-x)), to full precision on both sides of 0."""
-    e = xp(x).exp(-xp(x).abs(x))
-    return xp(x).where(xp(x).greater_equal(x, 0), 1, e) / (1 + e)
-
-
-sigmoid.vjp(x=lambda g, out: g * (out * (1 - out)))
-
-
-@op
-def relu(x):
-    """max(x, 0); its derivative at 0 is 0, and nan stays nan.
+def round(x, decimals=0):
+    """x rounded to this many decimals, halves to even; its derivative is 0 everywhere.
 
     >>> import minigrad as mg
-    >>> mg.relu(mg.tensor([-1.0, 0.0, 2.0]))
-    tensor([0., 0., 2.])
+    >>> mg.round(mg.tensor([0.5, 1.5, 2.5]))
+    tensor([0., 2., 2.])
     """
-    return xp(x).maximum(x, 0)
+    return xp(x).round(x, decimals)
 
 
-relu.vjp(x=lambda g, out: mask(g, ~(out <= 0)))  # nan passes, as the value does
+round.vjp(x=lambda g: zeros_like(g))

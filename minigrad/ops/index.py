@@ -1,14 +1,18 @@
-"""Reading and writing at an index: getitem, and the copies with something set or added there."""
+"""Reading at an index, copies with something set or added there, and picking along an axis."""
 
 from __future__ import annotations
 
 import builtins
+import math
 from typing import Any
 
 import numpy as np
 
-from minigrad.backend import as_array, device_of, raw, transfer_array, xp, zeros
+from minigrad.backend import as_array, device_of, raw, shape_of, transfer_array, xp, zeros
 from minigrad.engine import op
+from minigrad.ops.axes import axis_of
+from minigrad.ops.elementwise import equal
+from minigrad.ops.shape import astype, broadcast_to, expand_dims, reshape
 
 
 def plain_index(index: Any, x: Any) -> Any:
@@ -96,3 +100,121 @@ index_set.vjp(
     x=lambda g, index: index_set(g, 0, index)[0],
     value=lambda g, index, won: g[index] if won is None else g[index] * won,
 )
+
+
+# ---- along an axis --------------------------------------------------------------------------------------------------
+
+
+def take(x, indices, axis=None):
+    """The elements at integer `indices` along `axis`, or of the flattened array.
+
+    >>> import minigrad as mg
+    >>> mg.take(mg.arange(6).reshape(2, 3), [2, 0], axis=1)
+    tensor([[2, 0],
+            [5, 3]])
+    """
+    if axis is None:
+        return getitem(reshape(x, (-1,)), indices)
+    return getitem(x, (*(slice(None),) * axis_of(axis, shape_of(x)), indices))
+
+
+def repeat(x, repeats, axis=None):
+    """Each element `repeats` times in a row along `axis`, or of the flattened array: one number, or one for each.
+
+    >>> import minigrad as mg
+    >>> mg.repeat(mg.arange(3), [0, 1, 2])
+    tensor([1, 2, 2])
+    """
+    shape = shape_of(x)
+    n = math.prod(shape) if axis is None else shape[axis_of(axis, shape)]
+    repeats = np.asarray(repeats)
+    if repeats.dtype.kind not in "iu" or repeats.shape not in ((), (1,), (n,)) or (repeats < 0).any():
+        raise ValueError(f"repeats must be an integer of at least 0, or {n} of them, got {repeats.tolist()}")
+    return take(x, np.repeat(np.arange(n), repeats).tolist(), axis)
+
+
+def _grid(index, axis, shape):
+    """The full index that picks `index` along one axis and its own place along the others, as gather means it."""
+    index = plain_index(index, np.empty(0)) if isinstance(index, (list, tuple)) else raw(index)
+    if index.ndim != len(shape):
+        raise ValueError(f"index must have as many axes as x {shape}, got shape {index.shape}")
+    if builtins.any(n > m for a, (n, m) in enumerate(zip(index.shape, shape, strict=True)) if a != axis):
+        raise ValueError(f"index {index.shape} must not be larger than x {shape} along the axes other than {axis}")
+    places = []
+    for a, n in enumerate(index.shape):
+        own = xp(index).arange(n).reshape(tuple(n if b == a else 1 for b in range(index.ndim)))
+        places.append(index if a == axis else own)
+    return tuple(places)
+
+
+def gather(x, axis, index):
+    """Elements picked along one axis: `out[i, j] = x[index[i, j], j]` for axis 0. PyTorch's `gather`.
+
+    Args:
+        x: any array.
+        axis: along which the index picks.
+        index: integers, with as many axes as x and no longer than x along the others.
+
+    >>> import minigrad as mg
+    >>> mg.gather(mg.tensor([[1, 2], [3, 4]]), 1, mg.tensor([[0, 0], [1, 0]]))
+    tensor([[1, 1],
+            [4, 3]])
+    """
+    shape = shape_of(x)
+    axis = axis_of(axis, shape)
+    return getitem(x, _grid(index, axis, shape))
+
+
+def scatter_add(x, axis, index, src):
+    """A copy of x with src added: `out[index[i, j], j] += src[i, j]` for axis 0; repeated places add up.
+
+    PyTorch's `scatter_add`: src has at least the shape of the index, and its excess is not used.
+    """
+    shape = shape_of(x)
+    axis = axis_of(axis, shape)
+    places = _grid(index, axis, shape)
+    wanted, have = places[axis].shape, shape_of(src)
+    if len(have) != len(wanted) or builtins.any(n > m for n, m in zip(wanted, have, strict=True)):
+        raise ValueError(f"src {have} must have at least the shape of the index, {wanted}")
+    return index_add(x, getitem(src, tuple(map(slice, wanted))) if have != wanted else src, places)
+
+
+def take_along_axis(x, indices, axis=-1):
+    """`gather` as NumPy has it: the other axes of x and the indices broadcast against each other.
+
+    Args:
+        x: any array.
+        indices: integers, with as many axes as x.
+        axis: along which they pick.
+    """
+    shape, wanted = shape_of(x), shape_of(indices)
+    axis = axis_of(axis, shape)
+    if len(wanted) != len(shape):
+        raise ValueError(f"indices must have as many axes as x {shape}, got shape {wanted}")
+    others = [
+        np.broadcast_shapes((n,), (m,))[0] if a != axis else None
+        for a, (n, m) in enumerate(zip(shape, wanted, strict=True))
+    ]
+    full_x = tuple(shape[axis] if n is None else n for n in others)
+    full_index = tuple(wanted[axis] if n is None else n for n in others)
+    return gather(broadcast_to(x, full_x), axis, broadcast_to(raw(indices), full_index))
+
+
+def one_hot(x, num_classes=None):
+    """A new last axis with a 1 at the place that x names, else 0: integers (...) -> int64 (..., num_classes).
+
+    Without `num_classes` the largest value of x decides.
+
+    >>> import minigrad as mg
+    >>> mg.one_hot(mg.tensor([2, 0]), 3)
+    tensor([[0, 0, 1],
+            [1, 0, 0]])
+    """
+    dtype = raw(x).dtype if hasattr(raw(x), "dtype") else np.asarray(x).dtype
+    if dtype.kind not in "iu":
+        raise TypeError(f"one_hot needs integers, got {dtype}")
+    lowest, highest = (int(raw(x).min()), int(raw(x).max())) if math.prod(shape_of(x)) else (0, -1)
+    n = highest + 1 if num_classes is None else num_classes
+    if lowest < 0 or highest >= n:
+        raise ValueError(f"x must lie in 0 ... {n - 1} for num_classes={n}, got values from {lowest} to {highest}")
+    return astype(equal(expand_dims(x, -1), xp(raw(x)).arange(n)), np.int64)

@@ -1,12 +1,16 @@
-"""Linear algebra."""
+"""Products of matrices, inverses, determinants. Matrices are the last two axes; leading axes are a stack of them."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from minigrad.backend import xp
+from minigrad.backend import as_array, raw, shape_of, xp
 from minigrad.engine import op
-from minigrad.ops.shape import expand_dims
+from minigrad.ops.axes import axes_of
+from minigrad.ops.elementwise import mask
+from minigrad.ops.shape import expand_dims, permute, reshape
 
 HALF = np.dtype(np.float16)
 
@@ -43,3 +47,132 @@ def _matmul_y(g, x, y_shape):
 
 
 matmul.vjp(x=_matmul_x, y=_matmul_y)
+
+
+def outer(x, y):
+    """All products of an element of x with one of y: (n,) and (m,) -> (n, m); other shapes are flattened."""
+    return reshape(x, (-1, 1)) * reshape(y, (1, -1))
+
+
+def tensordot(x, y, axes=2):
+    """The sum of products over pairs of axes, the rest of x first in the result.
+
+    Args:
+        x, y: arrays.
+        axes: how many of the last axes of x go with the first of y, or a pair of lists: axes of x, axes of y.
+
+    Raises:
+        ValueError: axes that do not pair up in number or size.
+    """
+    xs, ys = shape_of(x), shape_of(y)
+    if isinstance(axes, int):
+        axes = (range(len(xs) - axes, len(xs)), range(axes))
+    ax, ay = (axes_of(list(a) if isinstance(a, range) else a, s) for a, s in zip(axes, (xs, ys), strict=True))
+    if len(ax) != len(ay) or [xs[a] for a in ax] != [ys[a] for a in ay]:
+        raise ValueError(f"axes {ax} of x {xs} do not pair up with axes {ay} of y {ys}: the sizes must be equal")
+    rest_x, rest_y = [a for a in range(len(xs)) if a not in ax], [a for a in range(len(ys)) if a not in ay]
+    n = math.prod(xs[a] for a in ax)
+    rows = reshape(permute(x, (*rest_x, *ax)), (math.prod(xs[a] for a in rest_x), n))
+    columns = reshape(permute(y, (*ay, *rest_y)), (n, math.prod(ys[a] for a in rest_y)))
+    return reshape(matmul(rows, columns), (*(xs[a] for a in rest_x), *(ys[a] for a in rest_y)))
+
+
+# ---- square matrices ------------------------------------------------------------------------------------------------
+
+
+def _square(name, x):
+    """x as square matrices of a dtype that LAPACK has: float16 becomes float32, and `_like` turns back."""
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        raise ValueError(f"{name} needs square matrices (..., n, n), got shape {x.shape}")
+    return x.astype(np.float32) if x.dtype is HALF else x
+
+
+def _like(out, x):
+    return out.astype(HALF) if x.dtype is HALF else out
+
+
+@op
+def inv(x):
+    """The inverse of each matrix (..., n, n).
+
+    Raises:
+        numpy.linalg.LinAlgError: a singular matrix (on the CPU; CuPy gives inf).
+    """
+    return _like(xp(x).linalg.inv(_square("inv", x)), x)
+
+
+def _inv_x(g, out):
+    t = out.swapaxes(-1, -2)
+    return -matmul(matmul(t, g), t)
+
+
+inv.vjp(x=_inv_x)
+
+
+@op
+def solve(a, b):
+    """x with a @ x = b, for matrices a (..., n, n) and b (n,) or (..., n, k).
+
+    Raises:
+        numpy.linalg.LinAlgError: a singular matrix.
+    """
+    return _like(xp(a).linalg.solve(_square("solve", a), b.astype(np.float32) if b.dtype is HALF else b), b)
+
+
+def _solve_a(g, a, out):
+    gb = solve(a.swapaxes(-1, -2), g)
+    if out.ndim == 1:
+        gb, out = expand_dims(gb, -1), expand_dims(out, -1)
+    return -matmul(gb, out.swapaxes(-1, -2))
+
+
+solve.vjp(a=_solve_a, b=lambda g, a: solve(a.swapaxes(-1, -2), g))
+
+
+@op
+def det(x):
+    """The determinant of each matrix (..., n, n) -> (...). Its gradient needs the inverse, so a regular matrix."""
+    return _like(as_array(xp(x).linalg.det(_square("det", x))), x)
+
+
+det.vjp(x=lambda g, x, out: expand_dims(g * out, (-1, -2)) * inv(x).swapaxes(-1, -2))
+
+
+@op(aux=("sign",))
+def _slogdet(x):
+    sign, logarithm = xp(x).linalg.slogdet(_square("slogdet", x))
+    return _like(as_array(logarithm), x), sign
+
+
+_slogdet.vjp(x=lambda g, x: expand_dims(g, (-1, -2)) * inv(x).swapaxes(-1, -2))
+
+
+def slogdet(x):
+    """(sign, log|det|) of each matrix (..., n, n), for determinants that would overflow. The sign has no gradient."""
+    logarithm, sign = _slogdet(x)
+    return sign, logarithm
+
+
+@op
+def cholesky(x):
+    """The lower triangular L with L @ L.T = x, for symmetric positive definite matrices (..., n, n).
+
+    Only the lower triangle of x is read. The gradient is that of a symmetric x, symmetric itself (Murray 2016).
+
+    Raises:
+        numpy.linalg.LinAlgError: a matrix that is not positive definite.
+    """
+    return _like(xp(x).linalg.cholesky(_square("cholesky", x)), x)
+
+
+def _cholesky_x(g, out):
+    n = out.shape[-1]
+    lower = xp(raw(out)).tril(xp(raw(out)).ones((n, n), out.dtype))
+    half = lower - 0.5 * xp(raw(out)).eye(n, dtype=out.dtype)
+    t = out.swapaxes(-1, -2)
+    inner = half * matmul(t, mask(g, lower != 0))  # the lower triangle, its diagonal halved
+    s = solve(t, solve(t, inner.swapaxes(-1, -2)).swapaxes(-1, -2))
+    return 0.5 * (s + s.swapaxes(-1, -2))
+
+
+cholesky.vjp(x=_cholesky_x)

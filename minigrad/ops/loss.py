@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from minigrad.backend import raw, xp
+import math
+
+from minigrad.backend import device_of, raw, shape_of, xp
 from minigrad.engine import op
 from minigrad.ops.axes import one_axis
-from minigrad.ops.elementwise import exp
-from minigrad.ops.index import getitem
-from minigrad.ops.reduce import mean, sum
+from minigrad.ops.elementwise import mask
+from minigrad.ops.index import take_along_axis
+from minigrad.ops.reduce import sum
+from minigrad.ops.shape import broadcast_to, reshape, squeeze
+from minigrad.ops.transcendental import exp
 
 
 @op(prepare={"axis": one_axis})
@@ -35,35 +39,92 @@ def log_softmax(x, axis=-1):
 log_softmax.vjp(x=lambda g, out, axis: g - exp(out) * sum(g, axis, True))
 
 
-def cross_entropy(x, target):
-    """The mean of -log(softmax(x)[target]): the loss of a classifier.
+def cross_entropy(x, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0):
+    """The loss of a classifier: -log(softmax(x)[target]), or -sum(target * log_softmax(x)) for a distribution.
+
+    `loss_n = -sum_c w_c * q_nc * log_softmax(x)_nc`, with `q = (1 - e) * one_hot(target) + e / C` for smoothing e.
+    The mean divides by the sum of the weights of the targets (of a distribution: by their number), as in PyTorch.
 
     Args:
-        x: logits, (N, C) or (N, C, *spatial), floating.
-        target: the right class of each, integers from 0 to C - 1, shape (N,) or (N, *spatial).
+        x: logits, (N, C), (N, C, *spatial) or (C,), floating.
+        target: the right class of each, integers from 0 to C - 1, of the shape of x without C; or probabilities,
+            floating, of the shape of x.
+        weight: one number for each class, (C,).
+        ignore_index: targets of this value count for nothing.
+        reduction: "mean", "sum" or "none".
+        label_smoothing: between 0 and 1 (Szegedy et al. 2016, section 7).
 
     Raises:
-        ValueError: shapes that do not fit, or a class outside 0 ... C - 1.
-        TypeError: targets that are not integers.
+        ValueError: shapes that do not fit, a class outside 0 ... C - 1, or an unknown reduction.
+        TypeError: targets that are neither integers nor floating.
 
     >>> import minigrad as mg
     >>> mg.cross_entropy(mg.zeros((2, 10)), mg.tensor([3, 7]))
     tensor(2.3025851)
     """
-    classes, target = x.shape[1:2], raw(target)
-    target = target if hasattr(target, "dtype") else xp(raw(x)).asarray(target)
+    shape = shape_of(x)
+    axis = 1 if len(shape) > 1 else 0
+    library = xp(raw(x))
+    if not hasattr(raw(target), "dtype"):
+        target = library.asarray(target)
+    if device_of(target) != device_of(x):
+        raise ValueError(
+            f"cross_entropy needs all its arrays on one device, got x on {device_of(x)}, target on "
+            f"{device_of(target)}: move one with .to(device)"
+        )
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"label_smoothing must be between 0 and 1, got {label_smoothing}")
+    if not shape:
+        raise ValueError("cross_entropy expects x (N, C, ...) or (C,), got a single number")
+    classes = shape[axis]
+    if weight is not None and shape_of(weight) != (classes,):
+        raise ValueError(f"weight must have shape ({classes},), one number for each class, got {shape_of(weight)}")
+    logs = log_softmax(x, axis)
+    along = tuple(classes if a == axis else 1 for a in range(len(shape)))
+    weights = None if weight is None else reshape(weight, along)
+
+    if target.dtype.kind == "f":
+        if target.shape != shape:
+            raise ValueError(f"a floating target is a distribution and has the shape of x {shape}, got {target.shape}")
+        if label_smoothing:
+            target = target * (1 - label_smoothing) + label_smoothing / classes
+        each = -sum(target * logs if weights is None else target * logs * weights, axis)
+        return _reduced(each, reduction, math.prod(each.shape))
+
+    target = raw(target)
     if target.dtype.kind not in "iu":
-        raise TypeError(f"target must hold integer classes, got {target.dtype}")
-    if not classes or target.shape != x.shape[:1] + x.shape[2:]:
+        raise TypeError(f"target must hold integer classes or floating probabilities, got {target.dtype}")
+    if target.shape != shape[:axis] + shape[axis + 1 :]:
         raise ValueError(
-            f"cross_entropy expects x (N, C, ...) and target (N, ...), got x {x.shape} and target {target.shape}"
+            f"cross_entropy expects x (N, C, ...) and target (N, ...), got x {shape} and target {target.shape}"
         )
-    if target.size and not (int(target.min()) >= 0 and int(target.max()) < classes[0]):
+    kept = target != ignore_index
+    wrong = ((target < 0) | (target >= classes)) & kept
+    if bool(wrong.any()):
         raise ValueError(
-            f"target must lie in 0 ... {classes[0] - 1}, the classes of x {x.shape}; got values from "
-            f"{int(target.min())} to {int(target.max())}"
+            f"target must lie in 0 ... {classes - 1}, the classes of x {shape}; got {int(target[wrong][0])}"
         )
-    n = target.ndim
-    grid = [xp(target).arange(size).reshape(-1, *(1,) * (n - 1 - i)) for i, size in enumerate(target.shape)]
-    index = (grid[0], target, *grid[1:])
-    return -mean(getitem(log_softmax(x, 1), index))
+    index = library.expand_dims(library.where(kept, target, 0), axis)
+    each = -_picked(logs, index, axis)
+    scale = library.asarray(kept)
+    if weights is not None:
+        scale = scale * _picked(broadcast_to(weights, shape), index, axis)
+        each = each * scale
+    else:
+        each = mask(each, scale)
+    if label_smoothing:
+        spread = -sum(logs if weights is None else logs * weights, axis) / classes
+        each = (1 - label_smoothing) * each + label_smoothing * mask(spread, kept)
+    return _reduced(each, reduction, int(scale.sum()) if weights is None else sum(scale))
+
+
+def _picked(x, index, axis):
+    return squeeze(take_along_axis(x, index, axis), axis)
+
+
+def _reduced(each, reduction, total):
+    if reduction == "none":
+        return each
+    return sum(each) if reduction == "sum" else sum(each) / total

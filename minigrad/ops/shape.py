@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from minigrad.backend import as_array, shape_of, transfer_array, xp
 from minigrad.engine import op
-from minigrad.ops.axes import axes_of, one_axis, with_axes
+from minigrad.ops.axes import axes_of, axis_of, many_axes, one_axis, with_axes
 
 # ---- preparing arguments --------------------------------------------------------------------------------------------
 
@@ -131,7 +132,7 @@ squeeze.vjp(x=lambda g, axis: expand_dims(g, axis))
 
 @op(view=True, prepare={"shape": _target})
 def broadcast_to(x, shape):
-    """x repeated along new axes and axes of size 1: a read-only view, or a copy where that is cheaper (small shapes)."""
+    """x repeated along new axes and axes of size 1: a read-only view, or, of small ones, a copy."""
     x = as_array(x)
     if prod(shape) > 1024 or xp(x) is not np:
         return xp(x).broadcast_to(x, shape)
@@ -173,6 +174,101 @@ def _cut(g, axis, arrays_shape):
 
 
 concatenate.vjp(arrays=_cut)
+
+
+def flatten(x, start_axis=0, end_axis=-1):
+    """The axes from `start_axis` to `end_axis` as one.
+
+    >>> import minigrad as mg
+    >>> mg.flatten(mg.zeros((2, 3, 4)), 1).shape
+    (2, 12)
+    """
+    shape = shape_of(x)
+    if not shape:
+        return reshape(x, (1,))
+    first, last = axis_of(start_axis, shape), axis_of(end_axis, shape)
+    if first > last:
+        raise ValueError(f"start_axis {start_axis} comes after end_axis {end_axis} in shape {shape}")
+    return reshape(x, (*shape[:first], prod(shape[first : last + 1]), *shape[last + 1 :]))
+
+
+def stack(arrays, axis=0):
+    """Arrays of one shape joined along a new axis.
+
+    >>> import minigrad as mg
+    >>> mg.stack([mg.zeros(2), mg.ones(2)], axis=1)
+    tensor([[0., 1.],
+            [0., 1.]])
+    """
+    arrays = list(arrays)
+    shapes = [shape_of(a) for a in arrays]
+    if not shapes or shapes.count(shapes[0]) != len(shapes):
+        raise ValueError(f"stack needs one array or more, all of the same shape, got shapes {shapes}")
+    return concatenate([expand_dims(a, axis) for a in arrays], axis_of(axis, (*shapes[0], 1)))
+
+
+def split(x, indices_or_sections, axis=0):
+    """A list of pieces along `axis`: that many equal ones, or cut before each of the given indices, as in NumPy.
+
+    >>> import minigrad as mg
+    >>> [p.tolist() for p in mg.split(mg.arange(5), [2, 4])]
+    [[0, 1], [2, 3], [4]]
+    """
+    shape = shape_of(x)
+    axis = axis_of(axis, shape)
+    if isinstance(indices_or_sections, int):
+        n, size = indices_or_sections, shape[axis]
+        if n < 1 or size % n:
+            raise ValueError(
+                f"axis {axis} of shape {shape} has {size} elements, which do not divide into {n} equal pieces"
+            )
+        cuts = [size // n * k for k in range(1, n)]
+    else:
+        cuts = list(indices_or_sections)
+    before = (slice(None),) * axis
+    return [x[(*before, slice(lo, hi))] for lo, hi in pairwise((None, *cuts, None))]
+
+
+@op(view=True, prepare={"axis": many_axes})
+def flip(x, axis=None):
+    """The elements in reverse order along `axis`, or along all axes (a view)."""
+    return x[tuple(slice(None, None, -1 if a in axis else None) for a in range(as_array(x).ndim))]
+
+
+flip.vjp(x=lambda g, axis: flip(g, axis))
+
+
+@op
+def roll(x, shift, axis=None):
+    """The elements moved by `shift` places along `axis`, what leaves at one end entering at the other.
+
+    Several shifts go with several axes; without an axis, the flattened array is rolled.
+    """
+    return xp(x).roll(x, shift, axis)
+
+
+def _back(shift):
+    return tuple(-s for s in shift) if isinstance(shift, (tuple, list)) else -shift
+
+
+roll.vjp(x=lambda g, shift, axis: roll(g, _back(shift), axis))
+
+
+@op
+def tile(x, reps):
+    """x laid out side by side, `reps` times along each axis (along the last ones where there are fewer)."""
+    return xp(x).tile(x, reps)
+
+
+def _tile_x(g, reps, x_shape):
+    reps = tuple(reps) if isinstance(reps, (tuple, list)) else (reps,)
+    n = max(len(reps), len(x_shape))
+    reps, shape = (1,) * (n - len(reps)) + reps, (1,) * (n - len(x_shape)) + x_shape
+    apart = reshape(g, tuple(m for pair in zip(reps, shape, strict=True) for m in pair))
+    return apart.sum(axis=tuple(range(0, 2 * n, 2)))
+
+
+tile.vjp(x=_tile_x)
 
 
 # ---- dtype and device -----------------------------------------------------------------------------------------------

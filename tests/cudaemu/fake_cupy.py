@@ -143,7 +143,10 @@ def _wrap(result: Any, given: tuple = ()) -> Any:
         wrapped = object.__new__(ndarray)
         wrapped._host = np.asarray(result)
         return wrapped
-    return type(result)(_wrap(r, given) for r in result) if type(result) in (tuple, list) else result
+    if isinstance(result, (tuple, list)):  # slogdet and others return named tuples
+        wrapped = [_wrap(r, given) for r in result]
+        return wrapped if isinstance(result, list) else tuple(wrapped)
+    return result
 
 
 def _unwrap(value: Any) -> Any:
