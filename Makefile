@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test parity lint bench clean
+.PHONY: demo test parity stress lint bench clean
 
 demo: .venv/ready
 	$(BIN)/python -m minigrad.models.demo
@@ -12,6 +12,9 @@ test: .venv/ready
 
 parity: .venv/parity
 	time $(BIN)/pytest -q -m parity
+
+stress: .venv/ready
+	time MINIGRAD_STRESS=30 $(BIN)/pytest -q tests/test_stress.py
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -210,11 +210,12 @@ def one_hot(x, num_classes=None):
     tensor([[0, 0, 1],
             [1, 0, 0]])
     """
-    dtype = raw(x).dtype if hasattr(raw(x), "dtype") else np.asarray(x).dtype
-    if dtype.kind not in "iu":
-        raise TypeError(f"one_hot needs integers, got {dtype}")
-    lowest, highest = (int(raw(x).min()), int(raw(x).max())) if math.prod(shape_of(x)) else (0, -1)
+    x = x if device_of(x) else np.asarray(x)
+    values = raw(x)
+    if values.dtype.kind not in "iu":
+        raise TypeError(f"one_hot needs integers, got {values.dtype}")
+    lowest, highest = (int(values.min()), int(values.max())) if values.size else (0, -1)
     n = highest + 1 if num_classes is None else num_classes
     if lowest < 0 or highest >= n:
         raise ValueError(f"x must lie in 0 ... {n - 1} for num_classes={n}, got values from {lowest} to {highest}")
-    return astype(equal(expand_dims(x, -1), xp(raw(x)).arange(n)), np.int64)
+    return astype(equal(expand_dims(x, -1), xp(values).arange(n)), np.int64)

@@ -40,7 +40,7 @@ def _inside(pad_width: Sequence, shape: tuple[int, ...]) -> tuple[slice, ...]:
 _pad.vjp(x=lambda g, pad_width, x_shape: g[_inside(pad_width, x_shape)])
 
 
-_MODES = {
+_MODES: dict[str, Any] = {
     "reflect": "reflect",
     "symmetric": "symmetric",
     "edge": "edge",

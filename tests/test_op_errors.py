@@ -1,0 +1,108 @@
+"""What users get wrong when they call ops: the message names the argument, the values and the remedy."""
+
+# ruff: noqa: E501 (a row is a call and its message)
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+
+X = mg.ones((2, 3))
+SQUARE = mg.ones((2, 2))
+IMAGE = mg.ones((1, 2, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        # axes, as users write them
+        (lambda: mg.sum(X, axis=2), IndexError, r"axis 2 is out of range for shape \(2, 3\): valid axes are -2 to 1"),
+        (lambda: mg.var(X, axis=(1, -1)), ValueError, r"axis \(1, -1\) names an axis twice for shape \(2, 3\)"),
+        (lambda: mg.sort(X, axis="0"), TypeError, "axis must be an integer, got '0'"),
+        (lambda: mg.flatten(X, 1, 0), ValueError, r"start_axis 1 comes after end_axis 0 in shape \(2, 3\)"),
+        # joining and cutting
+        (lambda: mg.stack([X, SQUARE]), ValueError, r"all of the same shape, got shapes \[\(2, 3\), \(2, 2\)\]"),
+        (lambda: mg.stack([]), ValueError, r"stack needs one array or more, .* got shapes \[\]"),
+        (lambda: mg.split(X, 2, 1), ValueError, "has 3 elements, which do not divide into 2 equal pieces"),
+        (lambda: mg.pad(X, 1, mode="mirror"), ValueError, r"mode must be 'constant' or one of \['circular', .* 'mirror'"),
+        (lambda: mg.pad(mg.zeros(0), 1, mode="edge"), ValueError, r"axis 0 of shape \(0,\) is empty: mode 'edge' has"),
+        # indices
+        (lambda: mg.take(X, [5], 1), IndexError, "index 5 is out of bounds for axis 1 with size 3"),
+        (lambda: mg.repeat(X, -1), ValueError, r"repeats must be an integer of at least 0, or 6 of them, got -1"),
+        (lambda: mg.repeat(X, [1, 2], 1), ValueError, r"repeats must be .* or 3 of them, got \[1, 2\]"),
+        (lambda: mg.gather(X, 1, [0, 1]), ValueError, r"index must have as many axes as x \(2, 3\), got shape \(2,\)"),
+        (lambda: mg.gather(X, 1, [[0], [1], [2]]), ValueError, r"index \(3, 1\) must not be larger than x \(2, 3\) along"),
+        (lambda: mg.gather(X, 1, [[7]]), IndexError, "index 7 is out of bounds for axis 1 with size 3"),
+        (
+            lambda: mg.scatter_add(X, 1, [[0, 1]], mg.ones((1, 1))),
+            ValueError,
+            r"src \(1, 1\) must have at least the shape of the index, \(1, 2\)",
+        ),
+        (lambda: mg.take_along_axis(X, [0]), ValueError, r"indices must have as many axes as x \(2, 3\), got shape \(1,\)"),
+        (lambda: mg.one_hot([0.5]), TypeError, "one_hot needs integers, got float64"),
+        (lambda: mg.one_hot([0, 3], 3), ValueError, r"x must lie in 0 ... 2 for num_classes=3, got values from 0 to 3"),
+        (lambda: mg.topk(X, 4), ValueError, r"k must be between 0 and 3, the size of axis 1 of shape \(2, 3\); got 4"),
+        # linear algebra
+        (lambda: mg.inv(X), ValueError, r"inv needs square matrices \(..., n, n\), got shape \(2, 3\)"),
+        (lambda: mg.det(mg.ones(3)), ValueError, r"det needs square matrices \(..., n, n\), got shape \(3,\)"),
+        (lambda: mg.inv(SQUARE), np.linalg.LinAlgError, "Singular matrix"),
+        (lambda: mg.cholesky(-SQUARE), np.linalg.LinAlgError, "not positive definite"),
+        (lambda: mg.tensordot(X, X, 1), ValueError, r"axes \(1,\) of x \(2, 3\) do not pair up with axes \(0,\) of y \(2, 3\)"),
+        (lambda: mg.einsum("ij,jk", X), ValueError, "einsum subscripts 'ij,jk' name 2 operands, got 1"),
+        (lambda: mg.einsum("ijk", X), ValueError, r"subscripts 'ijk' of operand 0 do not fit its shape \(2, 3\): one letter"),
+        (lambda: mg.einsum("i1", X), ValueError, r"subscripts 'i1' of operand 0 do not fit"),
+        (lambda: mg.einsum("ij,ij", X, mg.ones((2, 4))), ValueError, "index 'j' of 'ij,ij' has size 3 in one .* and 4 in"),
+        (lambda: mg.einsum("ij->k", X), ValueError, "output index 'k' of 'ij->k' is in no operand"),
+        (lambda: mg.einsum("ij->ii", X), ValueError, "output of 'ij->ii' repeats an index"),
+        (lambda: mg.einsum("...j->j", X), ValueError, "output of '...j->j' must have the ... that its operands have"),
+        # activations and losses
+        (lambda: mg.prelu(X, mg.ones(2)), ValueError, r"weight must have shape \(1,\) or \(3,\), one number .* got \(2,\)"),
+        (lambda: mg.gelu(X, "fast"), ValueError, "approximate must be 'none' or 'tanh', got 'fast'"),
+        (lambda: mg.cross_entropy(X, [0, 3]), ValueError, r"target must lie in 0 ... 2, the classes of x \(2, 3\); got 3"),
+        (lambda: mg.cross_entropy(X, [0, -1]), ValueError, "target must lie in 0 ... 2, .* got -1"),
+        (lambda: mg.cross_entropy(X, [0]), ValueError, r"expects x \(N, C, ...\) and target \(N, ...\), got x \(2, 3\) and"),
+        (lambda: mg.cross_entropy(X, [True, False]), TypeError, "integer classes or floating probabilities, got bool"),
+        (lambda: mg.cross_entropy(X, mg.ones(2)), ValueError, r"a floating target is a distribution .* x \(2, 3\), got \(2,\)"),
+        (lambda: mg.cross_entropy(X, [0, 1], weight=[1.0]), ValueError, r"weight must have shape \(3,\), .* got \(1,\)"),
+        (lambda: mg.cross_entropy(X, [0, 1], reduction="avg"), ValueError, "must be 'mean', 'sum' or 'none', got 'avg'"),
+        (lambda: mg.cross_entropy(X, [0, 1], label_smoothing=2), ValueError, "between 0 and 1, got 2"),
+        (lambda: mg.cross_entropy(mg.tensor(1.0), 0), ValueError, r"expects x \(N, C, ...\) or \(C,\), got a single number"),
+        # convolution and pooling
+        (lambda: mg.conv2d(X, X), ValueError, r"conv2d expects x \(N, C, H, W\) and weight .* got x \(2, 3\) and weight"),
+        (
+            lambda: mg.conv2d(IMAGE, mg.ones((4, 3, 3, 3))),
+            ValueError,
+            r"x has 2 channels, but a weight of shape \(4, 3, 3, 3\) with groups=1 expects 3 \* 1 = 3",
+        ),
+        (
+            lambda: mg.conv2d(IMAGE, mg.ones((3, 1, 3, 3)), groups=2),
+            ValueError,
+            "expects 1 .* 2 = 2, and 3 kernels divided into 2 groups",
+        ),
+        (
+            lambda: mg.conv2d(IMAGE, mg.ones((4, 2, 3, 3)), mg.ones(3)),
+            ValueError,
+            r"bias must have shape \(4,\), one number for each kernel, got \(3,\)",
+        ),
+        (
+            lambda: mg.conv2d(IMAGE, mg.ones((4, 2, 7, 3)), padding=1),
+            ValueError,
+            r"does not fit on spatial axis 0: input 4 \+ padding 1 \+ 1 is smaller than the window, 1\*\(7 - 1\) \+ 1 = 7",
+        ),
+        (lambda: mg.conv2d(IMAGE, mg.ones((4, 2, 3, 3)), stride=0), ValueError, "stride must be an integer of at least 1"),
+        (lambda: mg.max_pool2d(X, 2), ValueError, r"max_pool2d expects x \(N, C, H, W\), got shape \(2, 3\)"),
+        (lambda: mg.avg_pool2d(IMAGE, 2, padding=2), ValueError, r"padding must be at most half the kernel_size, got padding \(2, 2\)"),
+        (lambda: mg.max_pool2d(IMAGE, 5), ValueError, "the window does not fit on spatial axis 0: input 4"),
+    ],
+)
+def test_message(call: object, error: type, text: str) -> None:
+    with pytest.raises(error, match=text):
+        call()
+
+
+def test_the_op_and_what_it_was_given_are_in_the_notes() -> None:
+    with pytest.raises(np.linalg.LinAlgError) as caught:
+        mg.solve(SQUARE, mg.ones(2))
+    assert caught.value.__notes__ == ["in solve(a=float32[2, 2], b=float32[2])"]
