@@ -5,13 +5,17 @@ historical convolutional networks.
 """
 
 from minigrad import interop  # noqa: F401 (NumPy calls it through Tensor)
+from minigrad.anomaly import detect_anomaly
 from minigrad.backend import cuda_is_available, why_no_gpu, xp
-from minigrad.creation import arange, full, ones, tensor, zeros
+from minigrad.checkpointing import checkpoint
+from minigrad.creation import arange, from_dlpack, full, ones, tensor, zeros
 from minigrad.engine import grad, op
+from minigrad.functional import hessian, hvp, jacobian, jvp, vjp
 from minigrad.gradmode import enable_grad, is_grad_enabled, no_grad
+from minigrad.graphs import graph
 from minigrad.ops import *  # noqa: F403
 from minigrad.ops import __all__ as _ops
-from minigrad.random import manual_seed, rand, randn
+from minigrad.random import get_rng_state, manual_seed, permutation, rand, randint, randn, set_rng_state
 from minigrad.tensor import Tensor, asarray
 from minigrad.testing import check_gradients
 
@@ -20,18 +24,31 @@ __all__ = [
     "arange",
     "asarray",
     "check_gradients",
+    "checkpoint",
     "cuda_is_available",
+    "detect_anomaly",
     "enable_grad",
+    "from_dlpack",
     "full",
+    "get_rng_state",
     "grad",
+    "graph",
+    "hessian",
+    "hvp",
     "is_grad_enabled",
+    "jacobian",
+    "jvp",
     "manual_seed",
     "no_grad",
     "ones",
     "op",
+    "permutation",
     "rand",
+    "randint",
     "randn",
+    "set_rng_state",
     "tensor",
+    "vjp",
     "why_no_gpu",
     "xp",
     "zeros",

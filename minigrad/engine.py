@@ -54,7 +54,7 @@ class Node:
     def __init__(self, plan: Plan | None, edges: tuple[Node, ...], saved: list | None, counts: list, out: Array):
         self.plan = plan  # the op and its rules
         self.edges = edges  # the nodes of the inputs that need a gradient, aligned with plan.inputs
-        self.saved = saved  # the values the rules named; None once the graph is freed
+        self.saved: Any = saved  # the values the rules named; None once the graph is freed; or who can refill them
         self.counts = counts  # for each of them, the version of the tensor when it was saved
         self.shape = out.shape
         self.dtype = out.dtype
@@ -182,6 +182,8 @@ def _record(op: Op, values: tuple) -> Any:
             for i in plan.shapes:
                 saved.append(tuple(map(shape_of, raw[i])) if i == op.sequence else shape_of(raw[i]))
         result.node = Node(plan, tuple(edges), saved, [_count(value) for value in saved] if saved else saved, out)
+    for watcher in mode.watchers:
+        watcher.called(op, raw, result)
     return (result, *(wrap(as_array(a)) for a in aux)) if op.aux else result
 
 
@@ -305,6 +307,8 @@ def _propagate(
                 f"the graph of this {node.plan.op.name} was already freed by an earlier backward; pass "
                 f"retain_graph=True to that one to go through the graph again"
             )
+        while type(node.saved) is not list:
+            node.saved.refill()  # type: ignore[union-attr] # a checkpointed region dropped its values: it runs again
         saved = node.saved and [
             value
             if count is None
@@ -341,6 +345,8 @@ def _propagate(
                 gx = _fit(gx, edge, (node.plan.op, node.plan.op.parameters[position]))
             if (edge.target is not None if ends is None else edge in ends) and _is_borrowed(gx, given):
                 gx = gx.copy() if create_graph else gx.copy("K")  # what a user gets must be the user's alone
+            for watcher in mode.watchers:
+                watcher.went_back(node, position, g, gx)
             given.append(gx)
             entry = pending.get(edge)
             if entry is None:

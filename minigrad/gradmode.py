@@ -11,6 +11,7 @@ from typing import Any
 
 class _Mode(threading.local):
     recording = True
+    watchers: tuple = ()  # who is told of every call and every gradient: checkpointing and anomaly detection
 
 
 mode = _Mode()

@@ -159,6 +159,90 @@ class Operators:
         """`minigrad.argmax`."""
         return minigrad.ops.argmax(self, axis, keepdims)
 
+    def argmin(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
+        """`minigrad.argmin`."""
+        return minigrad.ops.argmin(self, axis, keepdims)
+
+    def prod(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """`minigrad.prod`."""
+        return minigrad.ops.prod(self, axis, keepdims)
+
+    def any(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """`minigrad.any`."""
+        return minigrad.ops.any(self, axis, keepdims)
+
+    def all(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """`minigrad.all`."""
+        return minigrad.ops.all(self, axis, keepdims)
+
+    def logsumexp(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """`minigrad.logsumexp`."""
+        return minigrad.ops.logsumexp(self, axis, keepdims)
+
+    def var(self, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
+        """`minigrad.var`."""
+        return minigrad.ops.var(self, axis, ddof, keepdims)
+
+    def std(self, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
+        """`minigrad.std`."""
+        return minigrad.ops.std(self, axis, ddof, keepdims)
+
+    def norm(self, ord: float = 2, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """`minigrad.norm`."""
+        return minigrad.ops.norm(self, ord, axis, keepdims)
+
+    def cumsum(self, axis: int | None = None) -> Tensor:
+        """`minigrad.cumsum`."""
+        return minigrad.ops.cumsum(self, axis)
+
+    def cumprod(self, axis: int | None = None) -> Tensor:
+        """`minigrad.cumprod`."""
+        return minigrad.ops.cumprod(self, axis)
+
+    def sort(self, axis: int = -1, descending: bool = False) -> Tensor:
+        """`minigrad.sort`."""
+        return minigrad.ops.sort(self, axis, descending)
+
+    def argsort(self, axis: int = -1, descending: bool = False) -> Tensor:
+        """`minigrad.argsort`."""
+        return minigrad.ops.argsort(self, axis, descending)
+
+    def flatten(self, start_axis: int = 0, end_axis: int = -1) -> Tensor:
+        """`minigrad.flatten`."""
+        return minigrad.ops.flatten(self, start_axis, end_axis)
+
+    def take(self, indices: Any, axis: int | None = None) -> Tensor:
+        """`minigrad.take`."""
+        return minigrad.ops.take(self, indices, axis)
+
+    def repeat(self, repeats: Any, axis: int | None = None) -> Tensor:
+        """`minigrad.repeat`."""
+        return minigrad.ops.repeat(self, repeats, axis)
+
+    def sin(self) -> Tensor:
+        """`minigrad.sin`."""
+        return minigrad.ops.sin(self)
+
+    def cos(self) -> Tensor:
+        """`minigrad.cos`."""
+        return minigrad.ops.cos(self)
+
+    def floor(self) -> Tensor:
+        """`minigrad.floor`."""
+        return minigrad.ops.floor(self)
+
+    def ceil(self) -> Tensor:
+        """`minigrad.ceil`."""
+        return minigrad.ops.ceil(self)
+
+    def sign(self) -> Tensor:
+        """`minigrad.sign`."""
+        return minigrad.ops.sign(self)
+
+    def round(self, decimals: int = 0) -> Tensor:
+        """`minigrad.round`."""
+        return minigrad.ops.round(self, decimals)
+
     def softmax(self, axis: int = -1) -> Tensor:
         """`minigrad.softmax`."""
         return minigrad.ops.softmax(self, axis)

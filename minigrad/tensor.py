@@ -5,21 +5,20 @@ The operators and methods forward to the ops in `minigrad.ops`; nothing here kno
 
 from __future__ import annotations
 
-import sys
+import copy
 import weakref
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import minigrad  # engine and ops are looked up when they are needed: both need the class Tensor
 from minigrad.backend import device_of, library, raw, shares_memory, transfer_array, xp
+from minigrad.callsite import callers_line
 from minigrad.gradmode import mode
 from minigrad.operators import Operators
 
 Array = Any  # numpy.ndarray or cupy.ndarray
-_PACKAGE = str(Path(__file__).parent)
 
 
 class Version:
@@ -38,11 +37,8 @@ class Version:
 
     def bump(self) -> None:
         """Note a change, with the line of the caller's code that made it."""
-        frame = sys._getframe(1)
-        while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-            frame = frame.f_back
         self.count += 1
-        self.where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        self.where = callers_line()
 
 
 class RemovableHandle:
@@ -268,6 +264,91 @@ class Tensor(Operators):
             return np.array(view, dtype)
         return view
 
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """The memory for another library, by the DLPack protocol (the arguments are those of the array API standard).
+
+        Writing to the export changes this tensor behind the engine's back: no version check notices it. Exports from
+        the CPU to a library that asks for DLPack 1.0 or newer are therefore marked read-only. NumPy honours the mark,
+        PyTorch 2.13 does not, and neither older protocols nor CuPy have one: do not write there, or ask for a copy.
+
+        Raises:
+            RuntimeError: the tensor requires a gradient, which the other library would lose.
+            BufferError: strides below 0, on which PyTorch ends the process, or what NumPy or CuPy refuse to export.
+        """
+        if self.node is not None:
+            raise RuntimeError(
+                "exporting a tensor that requires a gradient would lose the gradient silently: use .detach() first"
+            )
+        array = self._array
+        if min(array.strides, default=0) < 0 and not copy:
+            raise BufferError(
+                f"cannot export a tensor with negative strides {array.strides}, as reversing an axis makes them: "
+                f"export a .copy()"
+            )
+        if self.device == "cpu":
+            if copy:
+                array, copy = array.copy("K"), None  # the consumer's own, to write to
+            elif max_version is not None and max_version >= (1, 0):
+                array = self.numpy()
+            elif not array.flags.writeable:
+                raise BufferError(
+                    "this tensor is read-only, as broadcast_to makes it, and DLPack before version 1.0 cannot say so: "
+                    "export a .copy()"
+                )
+        options = {"max_version": max_version, "dl_device": dl_device, "copy": copy}
+        return array.__dlpack__(stream=stream, **{key: value for key, value in options.items() if value is not None})
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._array.__dlpack_device__()
+
+    # ---- copies and pickles -----------------------------------------------------------------------------------------
+
+    def __reduce__(self) -> tuple:
+        """A pickle holds values, dtype, device, memory order and `requires_grad`; the gradient and hooks stay behind.
+
+        A tensor on "cuda" is pickled from the CPU and moved back when it is loaded, which raises on a machine without a
+        GPU, as in PyTorch: a tensor elsewhere than the code expects would only fail later. Pickle `.to("cpu")` instead.
+        """
+        self._only_leaves("pickle")
+        order = sorted(range(self.ndim), key=lambda axis: -abs(self._array.strides[axis]))
+        dense = np.asarray(transfer_array(self._array.transpose(order), "cpu"), order="C")
+        return _rebuild, (type(self), dense, order, self.device, self.requires_grad), getattr(self, "__dict__", None)
+
+    def __copy__(self) -> Tensor:
+        """An independent tensor, as `copy.copy` makes of a NumPy array; a leaf without a gradient."""
+        return self.__deepcopy__({})
+
+    def __deepcopy__(self, memo: dict) -> Tensor:
+        """An independent tensor of the same class, memory order and `requires_grad`; a leaf without a gradient."""
+        self._only_leaves("copy")
+        out = _new(type(self))
+        memo[id(self)] = out
+        out._become(self._array.copy("K"), self.requires_grad)
+        if hasattr(self, "__dict__"):
+            vars(out).update(copy.deepcopy(vars(self), memo))
+        return out
+
+    def _only_leaves(self, what: str) -> None:
+        if not self.is_leaf:
+            raise RuntimeError(
+                f"cannot {what} a tensor that was computed by {self.node.plan.op.name}: its graph would stay "  # type: ignore[union-attr]
+                f"behind. Use .detach(), or .copy() for a copy inside the graph"
+            )
+
+    def _become(self, array: Array, requires_grad: bool) -> None:
+        """Fill a tensor that was made without `__init__`, whose arguments a subclass may have changed."""
+        self._array = array
+        self.grad = self.node = None
+        self.version = Version()
+        self.requires_grad_(requires_grad)
+
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         return minigrad.interop.ufunc(ufunc, method, inputs, kwargs)
 
@@ -411,6 +492,20 @@ class At:
 
 
 _new = object.__new__
+
+
+def _rebuild(kind: type, dense: np.ndarray, order: list[int], device: str, requires_grad: bool) -> Tensor:
+    """A pickled tensor of the class `kind`, whose axes were stored in the order they have in memory."""
+    try:
+        array = transfer_array(dense, device)
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"a pickled tensor of shape {tuple(dense.shape)} was on {device!r}: {error}. Move it with .to('cpu') "
+            f"before pickling it, or save a state dict with nn.save"
+        ) from None
+    out: Any = _new(kind)
+    out._become(array.transpose([order.index(axis) for axis in range(len(order))]), requires_grad)
+    return out
 
 
 def wrap(data: Array, node: minigrad.engine.Node | None = None, version: Version | None = None) -> Tensor:

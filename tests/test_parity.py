@@ -214,3 +214,34 @@ def test_erf_to_two_units_in_the_last_place() -> None:
     exact = torch.special.erf(torch.tensor(x, dtype=torch.float64)).numpy()
     off = np.abs(mg.erf(x) - exact) / np.spacing(np.abs(exact) + 1e-320)
     assert off.max() <= 3  # each is within 2 of the truth
+
+
+@pytest.mark.parametrize("name", ["jacobian", "hessian", "jvp", "vjp", "hvp"])
+def test_functional_derivatives(name: str) -> None:
+    rng = np.random.default_rng(0)
+    x, w, v = rng.standard_normal((2, 3)), rng.standard_normal(3), rng.standard_normal((2, 3))
+    scalar = name in ("hessian", "hvp")
+
+    def ours(a, b):
+        y = mg.tanh(a * b) * mg.exp(a)
+        return y.sum() if scalar else y
+
+    def theirs(a, b):
+        y = torch.tanh(a * b) * torch.exp(a)
+        return y.sum() if scalar else y
+
+    vectors = {"jvp": (v, w), "hvp": (v, w), "vjp": v}.get(name)
+    as_torch = lambda a: tuple(map(as_torch, a)) if isinstance(a, tuple) else torch.tensor(a)  # noqa: E731
+    extra = () if vectors is None else (vectors,)
+    got = getattr(mg, name)(ours, (x, w), *extra)
+    expected = getattr(torch.autograd.functional, name)(theirs, as_torch((x, w)), *map(as_torch, extra))
+
+    def compare(a, b):
+        if isinstance(a, tuple):
+            assert len(a) == len(b)
+            for one, other in zip(a, b, strict=True):
+                compare(one, other)
+        else:
+            np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-10, atol=1e-12)
+
+    compare(got, expected)
