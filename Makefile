@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: demo test parity stress lint bench clean
 
 demo: .venv/ready
-	$(BIN)/python -m minigrad.models.demo
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m minigrad.models.demo # on a busy machine two BLAS threads wait for each other
 
 test: .venv/ready
 	time $(BIN)/pytest -q -m "not parity and not gpu" --cov=minigrad --cov-report=term --cov-fail-under=95
