@@ -12,6 +12,7 @@ from typing import Any
 Rule = Callable[..., Any]
 
 REGISTRY: dict[str, Op] = {}
+BINDER = "<minigrad binder>"  # the file name of the functions made below, by which their frames are known
 
 
 class Plan:
@@ -114,5 +115,6 @@ def binder(function: Callable, op: Op, apply: Callable, prepare: dict[str, Calla
             values.append(p.name)
     body = f"def {function.__name__}({', '.join(signature)}): return _apply(_op, ({', '.join(values)},))"
     made: dict[str, Any] = {}
-    exec(f"def make({', '.join(names)}):\n  {body}\n  return {function.__name__}", function.__globals__, made)
+    source = f"def make({', '.join(names)}):\n  {body}\n  return {function.__name__}"
+    exec(compile(source, BINDER, "exec"), function.__globals__, made)
     return made["make"](**names)

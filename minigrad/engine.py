@@ -49,12 +49,25 @@ _creation = itertools.count()
 class Node:
     """One recorded call of an op; or, without a plan, a leaf: a tensor that the user asked to have a gradient."""
 
-    __slots__ = ("__weakref__", "counts", "dtype", "edges", "hooks", "plan", "saved", "sequence", "shape", "target")
+    __slots__ = (
+        "__weakref__",
+        "counts",
+        "dtype",
+        "edges",
+        "hooks",
+        "plan",
+        "saved",
+        "sequence",
+        "shape",
+        "target",
+        "where",
+    )
+    where: str  # the line of the user's call: set under detect_anomaly, and not there otherwise
 
     def __init__(self, plan: Plan | None, edges: tuple[Node, ...], saved: list | None, counts: list, out: Array):
         self.plan = plan  # the op and its rules
         self.edges = edges  # the nodes of the inputs that need a gradient, aligned with plan.inputs
-        self.saved: Any = saved  # the values the rules named; None once the graph is freed; or who can refill them
+        self.saved: Any = saved  # the values the rules named; None once freed; a `Dropped` where they can be had again
         self.counts = counts  # for each of them, the version of the tensor when it was saved
         self.shape = out.shape
         self.dtype = out.dtype
@@ -181,9 +194,10 @@ def _record(op: Op, values: tuple) -> Any:
             saved = [pool[i] for i in plan.saves]
             for i in plan.shapes:
                 saved.append(tuple(map(shape_of, raw[i])) if i == op.sequence else shape_of(raw[i]))
-        result.node = Node(plan, tuple(edges), saved, [_count(value) for value in saved] if saved else saved, out)
+        counts = [v.version.count if isinstance(v, Tensor) else _count(v) for v in saved] if saved else saved
+        result.node = Node(plan, tuple(edges), saved, counts, out)
     for watcher in mode.watchers:
-        watcher.called(op, raw, result)
+        watcher.called(op, values, raw, result)
     return (result, *(wrap(as_array(a)) for a in aux)) if op.aux else result
 
 
@@ -293,22 +307,21 @@ def _propagate(
     heapq.heapify(heap)
     found: dict[Node, Any] = {}
     given: list[Any]
+    watchers = mode.watchers
     while heap:
         node = heapq.heappop(heap)[1]
         g, _ = pending.pop(node)
+        if watchers:
+            for watcher in watchers:
+                watcher.arrived(node, g)
         if node.hooks:
             g = _run_hooks(node, g, create_graph)
         if node.target is not None if ends is None else node in ends:
             found[node] = g
         if node.plan is None or (visit is not None and not any(edge in visit for edge in node.edges)):
             continue
-        if node.saved is None:
-            raise RuntimeError(
-                f"the graph of this {node.plan.op.name} was already freed by an earlier backward; pass "
-                f"retain_graph=True to that one to go through the graph again"
-            )
-        while type(node.saved) is not list:
-            node.saved.refill()  # type: ignore[union-attr] # a checkpointed region dropped its values: it runs again
+        if type(node.saved) is not list:
+            _restore(node)
         saved = node.saved and [
             value
             if count is None
@@ -322,6 +335,9 @@ def _propagate(
         if joint is not None:
             results = joint[0](g, *[saved[i] for i in joint[1]])
             results = [results[i] for i in joint[2]]
+        if watchers:  # asked first, here and below, because a loop over nothing takes three times as long
+            for watcher in watchers:
+                watcher.entered(node, g)
         sequence_result = None
         for k, edge in enumerate(node.edges):
             if visit is not None and edge not in visit:
@@ -345,9 +361,10 @@ def _propagate(
                 gx = _fit(gx, edge, (node.plan.op, node.plan.op.parameters[position]))
             if (edge.target is not None if ends is None else edge in ends) and _is_borrowed(gx, given):
                 gx = gx.copy() if create_graph else gx.copy("K")  # what a user gets must be the user's alone
-            for watcher in mode.watchers:
-                watcher.went_back(node, position, g, gx)
             given.append(gx)
+            if watchers:
+                for watcher in watchers:
+                    watcher.returned(node, position, given, gx)
             entry = pending.get(edge)
             if entry is None:
                 pending[edge] = [gx, False]
@@ -356,9 +373,23 @@ def _propagate(
                 entry[0] += gx
             else:
                 entry[0], entry[1] = entry[0] + gx, not create_graph
+        if watchers:
+            for watcher in watchers:
+                watcher.left()
         if not retain_graph:
             node.saved, node.edges = None, ()
     return found
+
+
+def _restore(node: Node) -> None:
+    """Give its values back to a node that has none, where that is possible."""
+    if node.saved is None:
+        raise RuntimeError(
+            f"the graph of this {node.plan.op.name} was already freed by an earlier backward; pass "  # type: ignore[union-attr]
+            f"retain_graph=True to that one to go through the graph again"
+        )
+    while type(node.saved) is not list:  # a checkpointed region inside one that was restored is dropped itself
+        node.saved.region.restore()  # type: ignore[union-attr]
 
 
 def _is_borrowed(g: Any, given: list) -> bool:
@@ -400,8 +431,9 @@ def _seed(y: Tensor, gradient: Any, name: str, create_graph: bool) -> Any:
         raise ValueError(f"{name} has shape {gradient.shape}, but the tensor it belongs to has shape {y.shape}")
     if gradient.device != y.device:
         raise ValueError(f"{name} is on {gradient.device}, but its tensor is on {y.device}: move it with .to(device)")
-    gradient = gradient.copy() if gradient.dtype == y.dtype else gradient.astype(y.dtype)  # never the user's own array
-    return gradient if create_graph else gradient._array
+    if not create_graph:
+        return gradient._array.astype(y.dtype)  # a copy: never the user's own array
+    return gradient.copy() if gradient.dtype == y.dtype else gradient.astype(y.dtype)
 
 
 def _go_back(
@@ -428,6 +460,8 @@ def _go_back(
             found = _propagate(seeds, ends, create_graph if retain_graph is None else retain_graph, create_graph)
     finally:
         mode.recording = before
+        for watcher in mode.watchers:
+            watcher.left()
     return {node: g if isinstance(g, Tensor) else wrap(as_array(g)) for node, g in found.items()}
 
 

@@ -1,4 +1,4 @@
-"""Whether calls of ops are recorded: `no_grad` and `enable_grad`, each thread for itself."""
+"""What holds for the calls of ops in one thread: whether they are recorded, and who is watching them."""
 
 from __future__ import annotations
 
@@ -6,31 +6,65 @@ import inspect
 import threading
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from minigrad.contract import Op
+    from minigrad.engine import Node
+    from minigrad.tensor import Tensor
+
+
+class Watcher:
+    """Is shown every call of an op with a Tensor, and every step back, while it is in `mode.watchers`."""
+
+    def called(self, op: Op, values: tuple, raw: list, result: Tensor) -> None:
+        """An op was called with `values`, `raw` as arrays; `result` has no node if the call was not recorded."""
+
+    def arrived(self, node: Node, g: Any) -> None:
+        """The gradient of the output of a node is complete; its hooks have not run yet."""
+
+    def entered(self, node: Node, g: Any) -> None:
+        """The hooks of a node have run, and its rules are about to."""
+
+    def returned(self, node: Node, position: int, given: list, gx: Any) -> None:
+        """The rule for one argument returned `gx`; `given` starts with the gradient and what the node had saved."""
+
+    def left(self) -> None:
+        """The rules of that node have run."""
 
 
 class _Mode(threading.local):
     recording = True
-    watchers: tuple = ()  # who is told of every call and every gradient: checkpointing and anomaly detection
+    watchers: tuple[Watcher, ...] = ()
 
 
 mode = _Mode()
 
 
-class _Switch:
-    """Base of `no_grad` and `enable_grad`: a context manager and decorator that holds in its own thread only."""
+class Scope:
+    """Base of what is switched on for a while: a context manager and decorator that holds in its own thread only.
 
-    recording: bool
+    A subclass names the attribute of `mode` that it sets, and `value` says to what.
+    """
 
-    def __new__(cls, function: Callable | None = None) -> Any:
-        return super().__new__(cls) if function is None else super().__new__(cls)(function)
+    attribute: str
+
+    def __new__(cls, function: Callable | None = None, **options: Any) -> Any:
+        if function is None:
+            return super().__new__(cls)
+        return cls(**options)(function)  # @no_grad without parentheses
+
+    def value(self) -> Any:
+        """What the attribute is inside."""
+        raise NotImplementedError
 
     def __enter__(self) -> None:
-        self._before = [*getattr(self, "_before", ()), mode.recording]  # a list: one object may be entered twice
-        mode.recording = self.recording
+        before = getattr(mode, self.attribute)
+        self._before = [*getattr(self, "_before", ()), before]  # a list: one object may be entered twice
+        setattr(mode, self.attribute, self.value())
 
     def __exit__(self, *_: object) -> None:
-        mode.recording = self._before.pop()
+        setattr(mode, self.attribute, self._before.pop())
 
     def __call__(self, function: Callable) -> Callable:
         if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
@@ -41,13 +75,17 @@ class _Switch:
 
         @wraps(function)
         def inside(*args: Any, **kwargs: Any) -> Any:
-            with type(self)():
+            before = getattr(mode, self.attribute)  # not `with self`, which threads that call at once would share
+            setattr(mode, self.attribute, self.value())
+            try:
                 return function(*args, **kwargs)
+            finally:
+                setattr(mode, self.attribute, before)
 
         return inside
 
 
-class no_grad(_Switch):
+class no_grad(Scope):
     """Compute without recording, in this thread: `with no_grad():` or `@no_grad()`.
 
     >>> import minigrad as mg
@@ -58,13 +96,21 @@ class no_grad(_Switch):
     False
     """
 
-    recording = False
+    attribute = "recording"
+
+    def value(self) -> bool:
+        """False: nothing is recorded."""
+        return False
 
 
-class enable_grad(_Switch):
+class enable_grad(Scope):
     """Record again inside a `no_grad` region, in this thread: `with enable_grad():` or `@enable_grad()`."""
 
-    recording = True
+    attribute = "recording"
+
+    def value(self) -> bool:
+        """True: ops are recorded."""
+        return True
 
 
 def is_grad_enabled() -> bool:

@@ -8,8 +8,12 @@ same bits on every machine. What is not on a device by nature, permutations and 
 
 from __future__ import annotations
 
+import copy
 import operator
-from collections.abc import Sequence
+import pickle
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -51,13 +55,13 @@ def manual_seed(seed: int) -> np.random.Generator:
 
 def default_generator(device: str = "cpu") -> np.random.Generator:
     """The generator that is used for a device when none is given; it stays the same object for ever."""
-    return _defaults[device]
+    return _in_use(_defaults[device])
 
 
 def get_rng_state() -> dict[str, dict]:
     """The state of the default generators, as plain data: a dict for each device, which can be pickled or put in JSON.
 
-    Source: the state of NumPy's PCG64, which is two integers of 128 bits and half a number left over.
+    Source: numpy.random.PCG64.state.
 
     >>> state = get_rng_state()
     >>> a = rand(3)
@@ -104,7 +108,7 @@ def _drawn(array: Any, device: str, requires_grad: bool = False) -> Tensor:
 
 def _chosen(generator: np.random.Generator | None, device: str) -> np.random.Generator:
     if generator is not None:
-        return generator
+        return _in_use(generator)
     return default_generator(device if device in DEVICES else "cpu")  # an unknown device raises where it is used
 
 
@@ -182,3 +186,75 @@ def permutation(n: int, *, device: str = "cpu", generator: np.random.Generator |
     if operator.index(n) < 0:
         raise ValueError(f"permutation needs an n of at least 0, got {n}")
     return _drawn(_chosen(generator, "cpu").permutation(n), device)
+
+
+# ---- drawing the same once more --------------------------------------------------------------------------------------
+
+
+class Draws:
+    """The generators that a computation drew from: a copy of each, and its state at each draw.
+
+    >>> draws, mine = Draws(), np.random.default_rng(0)
+    >>> with draws.noting():
+    ...     first = rand(3), rand(3, generator=mine)
+    >>> with draws.replaying():
+    ...     again = rand(3), rand(3, generator=mine)
+    >>> all(bool((a == b).all()) for a, b in zip(first, again))
+    True
+    """
+
+    def __init__(self) -> None:
+        self._copies: dict[int, tuple[np.random.Generator, np.random.Generator]] = {}  # id -> the original, its copy
+        self._states: list[bytes] = []  # of the generator in use, before each draw
+
+    def note(self, generator: np.random.Generator) -> None:
+        """Remember how a generator is before a draw."""
+        in_use = _local.stand_ins.get(id(generator), generator)
+        if id(generator) not in self._copies:  # the original is kept alive, so that its id stays its own
+            self._copies[id(generator)] = generator, copy.deepcopy(in_use)
+        self._states.append(pickle.dumps(in_use.bit_generator.state))
+
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Note each draw of this thread with the functions of this module."""
+        before, _local.notes = _local.notes, (*_local.notes, self)
+        try:
+            yield
+        finally:
+            _local.notes = before
+
+    @contextmanager
+    def replaying(self) -> Iterator[None]:
+        """Let this thread draw the same numbers once more, from copies: no generator is touched.
+
+        Raises:
+            RuntimeError: the draws were not the same.
+        """
+        again = Draws()
+        before = _local.stand_ins, _local.notes
+        stand_ins = {key: copy.deepcopy(noted) for key, (_, noted) in self._copies.items()}
+        _local.stand_ins, _local.notes = {**before[0], **stand_ins}, (again,)
+        try:
+            yield
+        finally:
+            _local.stand_ins, _local.notes = before
+        if again._states != self._states:
+            raise RuntimeError(
+                "the second run of a checkpointed function drew other random numbers than the first: seed the "
+                "generators that it makes, and let no other thread draw from the ones it uses"
+            )
+
+
+class _Local(threading.local):
+    stand_ins: dict[int, np.random.Generator] = {}  # noqa: RUF012 (replaced as a whole, never changed)
+    notes: tuple[Draws, ...] = ()
+
+
+_local = _Local()
+
+
+def _in_use(generator: np.random.Generator) -> np.random.Generator:
+    """What this thread draws from in place of a generator: nearly always the generator itself."""
+    for draws in _local.notes:
+        draws.note(generator)
+    return _local.stand_ins.get(id(generator), generator)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 
 import numpy as np
@@ -47,3 +48,32 @@ def test_ranges_shapes_and_dtypes() -> None:
     assert mg.randn(2, 3, requires_grad=True).requires_grad
     with pytest.raises(ValueError, match="low must be below high, got low=3 and high=3"):
         mg.randint(3, 3, 2)
+    with pytest.raises(ValueError, match="permutation needs an n of at least 0, got -1"):
+        mg.permutation(-1)
+    with pytest.raises(ValueError, match="seed must be an integer of at least 0, got -1"):
+        mg.manual_seed(-1)
+
+
+def test_a_bad_state_changes_nothing() -> None:
+    state = mg.get_rng_state()
+    bad = {**state, "cuda": {"bit_generator": "MT19937"}}
+    with pytest.raises(ValueError, match=r"got dict: pass what it returned, with the keys cpu, cuda"):
+        mg.set_rng_state(bad)
+    assert mg.get_rng_state() == state
+
+
+def test_each_device_has_a_generator_of_its_own_and_one_seed_for_all() -> None:
+    here, there = (mg.random.default_generator(d) for d in ("cpu", "cuda"))
+    assert mg.manual_seed(3) is here
+    first = here.random(2).tolist(), there.random(2).tolist()
+    assert first[0] != first[1]
+    mg.manual_seed(3)
+    there.random(5)
+    assert here.random(2).tolist() == first[0] == np.random.default_rng(3).random(2).tolist()
+
+
+def test_the_state_survives_json() -> None:
+    state = json.loads(json.dumps(mg.get_rng_state()))
+    first = mg.rand(3).tolist()
+    mg.set_rng_state(state)
+    assert mg.rand(3).tolist() == first
