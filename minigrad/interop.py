@@ -125,7 +125,7 @@ def _translated(name: str, function: Callable, op: Callable, args: tuple, kwargs
             unknown.append(key)
     if unknown:
         raise _refuse(name, f"does not take {', '.join(unknown)}")
-    return positional, {key: value for key, value in named.items() if value is not np._NoValue}  # type: ignore[attr-defined]
+    return positional, {key: value for key, value in named.items() if value is not np._NoValue}
 
 
 def _given(value: Any, default: Any) -> bool:

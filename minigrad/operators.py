@@ -260,7 +260,17 @@ class Operators:
         return minigrad.ops.permute(self, _spread(axes))
 
     def transpose(self, *axes: Any) -> Tensor:
-        """`minigrad.permute` under NumPy's name: without axes, in reverse order."""
+        """NumPy's transpose: without axes, in reverse order; else the axes in a new order.
+
+        Raises:
+            TypeError: two integers that NumPy reads as a new order and PyTorch as two axes to swap, as in
+                transpose(0, 1); `swapaxes` says which is meant.
+        """
+        if len(axes) == 2 and not isinstance(axes[0], (tuple, list)) and (self.ndim != 2 or axes in ((0, 1), (-2, -1))):
+            raise TypeError(
+                f"transpose{axes} means one thing in NumPy and another in PyTorch: use swapaxes{axes} to exchange two "
+                f"axes, or permute with all of them in their new order"
+            )
         return minigrad.ops.permute(self, _spread(axes) if axes else None)
 
     def swapaxes(self, axis1: int, axis2: int) -> Tensor:

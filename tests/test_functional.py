@@ -107,6 +107,126 @@ def test_results_join_the_graph_of_an_input_that_requires_a_gradient() -> None:
     mg.check_gradients(lambda t: mg.jacobian(lambda s: mg.tanh(s) * s.sum(), t), [0.3, -0.7])
 
 
+def test_inner_calls_connect_to_what_their_function_takes_from_outside() -> None:
+    """d/dx (x * d/dy (x * y)) is 2x; PyTorch gives x, silently, unless the inner call has create_graph=True."""
+    for inner in (
+        lambda x: mg.vjp(lambda y: x * y, 1.0)[1],
+        lambda x: mg.jvp(lambda y: x * y, 1.0, 1.0)[1],
+        lambda x: mg.jacobian(lambda y: x * y, 1.0),
+        lambda x: mg.hvp(lambda y: x * y * y / 2, 1.0, 1.0)[1],
+        lambda x: mg.hessian(lambda y: x * y * y / 2, 1.0),
+        lambda x: mg.hvp(lambda y: y * y / 2, 1.0, x)[1],  # v is outside, too
+        lambda x: mg.jvp(lambda y: y, 1.0, x)[1],
+        lambda x: mg.vjp(lambda y: y, 1.0, x)[1],
+    ):
+        np.testing.assert_allclose(mg.jacobian(lambda x: x * inner(x), 3.0), 6)
+        np.testing.assert_allclose(mg.vjp(lambda x: x * inner(x), 3.0)[1], 6)
+        np.testing.assert_allclose(mg.jvp(lambda x: x * inner(x), 3.0, 1.0)[1], 6)
+
+
+def test_create_graph() -> None:
+    w, x = mg.tensor([2.0, 3.0], requires_grad=True), mg.tensor([1.0, 5.0])
+    f = lambda t: (w * t * t).sum()  # noqa: E731
+    calls = {
+        "vjp": lambda **o: mg.vjp(f, x, **o)[1],
+        "jvp": lambda **o: mg.jvp(f, x, x, **o)[1],
+        "hvp": lambda **o: mg.hvp(f, x, x, **o)[1],
+        "jacobian": lambda **o: mg.jacobian(f, x, **o),
+        "hessian": lambda **o: mg.hessian(f, x, **o),
+    }
+    for name, call in calls.items():
+        assert call().requires_grad, name
+        assert not call(create_graph=False).requires_grad
+        with mg.no_grad():
+            assert not call().requires_grad
+            assert call(create_graph=True).requires_grad
+        np.testing.assert_array_equal(call().detach(), call(create_graph=False))
+    out, product = mg.vjp(f, x)
+    assert out.requires_grad
+    product.sum().backward()
+    np.testing.assert_allclose(w.grad.numpy(), 2 * x.numpy())
+    assert not mg.vjp(f, x, create_graph=False)[0].requires_grad
+
+
+def test_a_freed_graph_outside_is_outside_all_the_same() -> None:
+    w = mg.tensor([1.0, 2.0], requires_grad=True)
+    y = w * w
+    y.sum().backward()
+    product = mg.vjp(lambda t: (t * t * y).sum(), mg.ones(2))[1]
+    with pytest.raises(RuntimeError, match="already freed"):
+        product.sum().backward()  # a gradient for w is asked for, so its absence is not silent
+
+
+def test_results_without_anything_outside_are_plain_and_can_be_written_to() -> None:
+    x, w = mg.tensor([1.0, 2.0]), mg.tensor(3.0, requires_grad=True)
+    out, product = mg.vjp(lambda t: t * 2, x, x)
+    out[0] = product[0] = 9
+    assert x.tolist() == [1, 2]
+    x[0] = 5  # nothing that was computed keeps it from being written to
+    (plain, kept), _ = mg.vjp(lambda t: (t * 2, t * w), x, (x, x))
+    assert not plain.requires_grad
+    assert kept.requires_grad
+
+
+def test_a_later_change_of_the_input_does_not_reach_the_graph() -> None:
+    w, x = mg.tensor([2.0, 3.0], requires_grad=True), mg.tensor([1.0, 5.0])
+    product = mg.vjp(lambda t: (w * t[:2] * t).sum(), x)[1]
+    x[...] = 0
+    product.sum().backward()
+    np.testing.assert_allclose(w.grad.numpy(), [2, 10])
+
+
+def test_an_output_that_is_a_constant_or_a_view_of_a_parameter() -> None:
+    w = mg.tensor([2.0, 3.0], requires_grad=True)
+    with mg.no_grad():
+        out, product = mg.vjp(lambda t: w[:1], mg.ones(3), [1.0])
+    assert not out.requires_grad
+    assert product.tolist() == [0, 0, 0]
+    with pytest.raises(RuntimeError, match="shares its memory with one that requires a gradient"):
+        out[0] = 5
+    constant = mg.ones(1)
+    assert mg.vjp(lambda t: constant, mg.ones(3))[0] is constant
+
+
+def test_tuples_stay_tuples() -> None:
+    x = np.array([1.0, 2.0])
+    one = (x,)
+    assert isinstance(mg.vjp(lambda t: t.sum(), one)[1], tuple)
+    assert isinstance(mg.vjp(lambda t: (t.sum(),), x)[0], tuple)
+    assert isinstance(mg.jvp(lambda t: (t,), x, x)[1], tuple)
+    assert isinstance(mg.jvp(lambda t: t, one, one)[1], mg.Tensor)
+    assert isinstance(mg.hvp(lambda t: t.sum(), one, one)[1], tuple)
+    assert isinstance(mg.jacobian(lambda t: (t,), one)[0][0], mg.Tensor)
+    assert isinstance(mg.hessian(lambda t: t.sum(), one)[0][0], mg.Tensor)
+    assert mg.jacobian(lambda: mg.ones(2), ()) == ()
+    assert mg.vjp(lambda: mg.ones(()), ())[1] == ()
+
+
+def test_v_may_be_left_out_for_one_element_and_has_any_dtype() -> None:
+    assert mg.jvp(lambda t: t * t, 3.0)[1].item() == 6
+    assert mg.hvp(lambda t: t**3, 3.0)[1].item() == 18
+    assert mg.vjp(lambda t: t * t, 3.0)[1].item() == 6
+    x = mg.tensor([1.0, 2.0], dtype="float64")
+    assert mg.vjp(mg.exp, x, mg.tensor([1, 2]))[1].dtype == "float64"
+    assert mg.jvp(mg.exp, x, [1.0, 2.0])[1].dtype == "float64"
+    assert mg.jacobian(lambda t: t.astype("float32"), x).dtype == "float64"
+    assert mg.jvp(lambda t: t.astype("float32"), x, x)[1].dtype == "float32"
+
+
+def test_functions_of_a_parameter_only_give_zeros() -> None:
+    w, x = mg.ones(2, requires_grad=True), np.ones(3)
+    f = lambda t: (w * w).sum()  # noqa: E731
+    for zeros, shape in (
+        (mg.vjp(f, x)[1], (3,)),
+        (mg.jvp(f, x, x)[1], ()),
+        (mg.hvp(f, x, x)[1], (3,)),
+        (mg.jacobian(f, x), (3,)),
+        (mg.hessian(f, x), (3, 3)),
+    ):
+        assert zeros.shape == shape
+        assert (zeros == 0).all()
+
+
 def test_works_inside_no_grad_and_keeps_dtype_and_device() -> None:
     with mg.no_grad():
         assert mg.jacobian(lambda t: t * 2, mg.ones(2)).dtype == np.float32
@@ -126,6 +246,12 @@ def test_works_inside_no_grad_and_keeps_dtype_and_device() -> None:
 def test_empty_inputs_and_outputs() -> None:
     assert mg.jacobian(lambda t: t * 2, np.zeros((0, 2))).shape == (0, 2, 0, 2)
     assert mg.jacobian(lambda t: t[:0], np.zeros(3)).shape == (0, 3)
+    empty = np.zeros((0, 2))
+    assert mg.jacobian(lambda t: t.sum(), empty).shape == (0, 2)
+    assert mg.hessian(lambda t: (t * t).sum(), empty).shape == (0, 2, 0, 2)
+    assert mg.hvp(lambda t: (t * t).sum(), empty, empty)[1].shape == (0, 2)
+    assert mg.jvp(lambda t: t * t, empty, empty)[1].shape == (0, 2)
+    assert mg.vjp(lambda t: t * t, empty, empty)[1].shape == (0, 2)
 
 
 @pytest.mark.parametrize(
@@ -146,8 +272,29 @@ def test_empty_inputs_and_outputs() -> None:
             r"hvp needs a func that returns one element, got shape",
         ),
         (lambda: mg.hessian(lambda t: (t, t), np.ones(1)), ValueError, "hessian needs .* got 2 outputs: sum it, or"),
+        (
+            lambda: mg.jacobian(mg.add, [np.ones(1), np.ones(1)]),
+            TypeError,
+            r"inputs must be a Tensor or array, or a tuple of them, got a list: use tuple\(inputs\)",
+        ),
+        (
+            lambda: mg.jvp(lambda t: t > 0, np.ones(1)),
+            TypeError,
+            r"outputs\[0\] of func must be floating to be differentiated, got bool",
+        ),
+        (lambda: mg.jacobian(lambda t: [t], np.ones(1)), TypeError, "a tuple of Tensors, got list"),
     ],
 )
 def test_errors(call: object, error: type, text: str) -> None:
     with pytest.raises(error, match=text):
         call()
+
+
+def test_v_on_another_device() -> None:
+    with fake_cupy.install():
+        x = mg.tensor([1.0, 2.0], device="cuda")
+        with pytest.raises(
+            ValueError, match=r"v\[0\] is on cpu, but inputs\[0\] is on cuda: move it with .to\('cuda'\)"
+        ):
+            mg.jvp(mg.exp, x, mg.ones(2))
+        assert mg.jvp(mg.exp, x, [1.0, 0.0])[1].device == "cuda"

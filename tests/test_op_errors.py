@@ -57,6 +57,14 @@ IMAGE = mg.ones((1, 2, 4, 4))
         (lambda: mg.one_hot([0, 3], 3), ValueError, r"x must lie in 0 ... 2 for num_classes=3, got values from 0 to 3"),
         (lambda: mg.topk(X, 4), ValueError, r"k must be between 0 and 3, the size of axis 1 of shape \(2, 3\); got 4"),
         # linear algebra
+        (
+            lambda: X @ X,
+            ValueError,
+            r"last axis of x \(2, 3\) and the second-to-last axis of y \(2, 3\) must have one size",
+        ),
+        (lambda: X @ mg.ones(2), ValueError, r"the only axis of y \(2,\) must have one size, got 3 and 2"),
+        (lambda: X @ 2, ValueError, r"matmul needs at least one axis in each operand, got \(2, 3\) and \(\)"),
+        (lambda: X.transpose(0, 1), TypeError, r"transpose\(0, 1\) means one thing in NumPy .* use swapaxes\(0, 1\)"),
         (lambda: mg.inv(X), ValueError, r"inv needs square matrices \(..., n, n\), got shape \(2, 3\)"),
         (lambda: mg.det(mg.ones(3)), ValueError, r"det needs square matrices \(..., n, n\), got shape \(3,\)"),
         (lambda: mg.inv(SQUARE), np.linalg.LinAlgError, "Singular matrix"),

@@ -27,6 +27,17 @@ def matmul(x, y):
     """
     if getattr(x, "dtype", None) is HALF and getattr(y, "dtype", None) is HALF and type(x) is np.ndarray:
         return (x.astype(np.float32) @ y.astype(np.float32)).astype(np.float16)
+    a, b = shape_of(x), shape_of(y)
+    if not a or not b:
+        raise ValueError(
+            f"matmul needs at least one axis in each operand, got {a} and {b}: multiply by a number with *"
+        )
+    if a[-1] != b[-2 if len(b) > 1 else 0]:
+        which = "second-to-last" if len(b) > 1 else "only"
+        raise ValueError(
+            f"matmul: the last axis of x {a} and the {which} axis of y {b} must have one size, got {a[-1]} and "
+            f"{b[-2 if len(b) > 1 else 0]}"
+        )
     return xp(x, y).matmul(x, y)
 
 
