@@ -113,7 +113,10 @@ def binder(function: Callable, op: Op, apply: Callable, prepare: dict[str, Calla
             values.append(f"_prepare_{p.name}({p.name}, {first})")
         else:
             values.append(p.name)
-    body = f"def {function.__name__}({', '.join(signature)}): return _apply(_op, ({', '.join(values)},))"
+    # A sequence may be a generator, which can be gone through only once.
+    first_line = f"{op.parameters[op.sequence]} = list({op.parameters[op.sequence]}); " if op.sequence >= 0 else ""
+    call = f"return _apply(_op, ({', '.join(values)},))"
+    body = f"def {function.__name__}({', '.join(signature)}): {first_line}{call}"
     made: dict[str, Any] = {}
     source = f"def make({', '.join(names)}):\n  {body}\n  return {function.__name__}"
     exec(compile(source, BINDER, "exec"), function.__globals__, made)

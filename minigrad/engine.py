@@ -190,7 +190,9 @@ def _record(op: Op, values: tuple) -> Any:
         if plan.names:
             # An output that a rule needs is saved as another Tensor on the same array: a node that held its own
             # result would be a reference cycle, and its memory would wait for the garbage collector.
-            pool = (*values, *aux, wrap(out, None, result.version) if plan.out >= 0 else None)
+            pool = [*values, *aux, wrap(out, None, result.version) if plan.out >= 0 else None]
+            if op.sequence >= 0:
+                pool[op.sequence] = list(values[op.sequence])  # ours: the caller may change the one that was passed
             saved = [pool[i] for i in plan.saves]
             for i in plan.shapes:
                 saved.append(tuple(map(shape_of, raw[i])) if i == op.sequence else shape_of(raw[i]))
@@ -198,7 +200,8 @@ def _record(op: Op, values: tuple) -> Any:
         result.node = Node(plan, tuple(edges), saved, counts, out)
     for watcher in mode.watchers:
         watcher.called(op, values, raw, result)
-    return (result, *(wrap(as_array(a)) for a in aux)) if op.aux else result
+    # The node keeps the auxiliary outputs themselves, so what the caller gets and may write to are copies.
+    return (result, *(None if a is None else wrap(as_array(a).copy()) for a in aux)) if op.aux else result
 
 
 def _mixed_devices(op: Op, values: tuple) -> ValueError:
@@ -273,7 +276,10 @@ def _fit(g: Any, node: Node, rule: tuple[Op, str]) -> Any:
                 f"{node.shape}"
             )
         axes = tuple(i for i, n in enumerate(padded) if i < extra or n != g.shape[i])
-        g = g.sum(axis=axes, keepdims=True).reshape(node.shape)
+        half = g.dtype == np.float16 and not isinstance(g, Tensor)  # `sum` of Tensors adds float16 up in float32 itself
+        g = (g.sum(axis=axes, keepdims=True, dtype=np.float32) if half else g.sum(axis=axes, keepdims=True)).reshape(
+            node.shape
+        )
     return g if g.dtype == node.dtype else g.astype(node.dtype)
 
 
@@ -317,7 +323,7 @@ def _propagate(
         if node.hooks:
             g = _run_hooks(node, g, create_graph)
         if node.target is not None if ends is None else node in ends:
-            found[node] = g
+            found[node] = g if not node.hooks else g.copy() if create_graph else g.copy("K")  # a hook may hold it
         if node.plan is None or (visit is not None and not any(edge in visit for edge in node.edges)):
             continue
         if type(node.saved) is not list:
@@ -377,7 +383,7 @@ def _propagate(
             for watcher in watchers:
                 watcher.left()
         if not retain_graph:
-            node.saved, node.edges = None, ()
+            node.saved = None  # the edges stay: `grad` has to see that a way leads through here
     return found
 
 
@@ -400,8 +406,9 @@ def _is_borrowed(g: Any, given: list) -> bool:
 
 def _run_hooks(node: Node, g: Any, create_graph: bool) -> Any:
     for hook in tuple(node.hooks.values()):  # type: ignore[union-attr]
-        given = g if isinstance(g, Tensor) else wrap(as_array(g))
-        given.version.guarded = True  # other nodes may hold the same array: a hook returns a new gradient
+        # Other nodes may hold the same array: a hook returns a new gradient, and cannot write to the one it is given.
+        given = g if isinstance(g, Tensor) else wrap(_read_only(as_array(g)))
+        given.version.guarded = True
         changed = hook(given)
         if changed is None:
             continue
@@ -414,6 +421,14 @@ def _run_hooks(node: Node, g: Any, create_graph: bool) -> Any:
         changed = changed if changed.dtype == node.dtype else changed.astype(node.dtype)
         g = changed if create_graph else changed._array
     return g
+
+
+def _read_only(x: Array) -> Array:
+    """A view that cannot be written to, where the library has such a thing: CuPy has none."""
+    if isinstance(x, np.ndarray):
+        x = x.view()
+        x.flags.writeable = False
+    return x
 
 
 def _seed(y: Tensor, gradient: Any, name: str, create_graph: bool) -> Any:
@@ -446,16 +461,16 @@ def _go_back(
 ) -> dict[Node, Any]:
     """Seed the outputs and propagate; every gradient found, as a Tensor that is nobody else's."""
     seeds: dict[Node, Any] = {}
-    for y, gradient in zip(outputs, gradients, strict=True):
-        if y.node is None:
-            raise RuntimeError(
-                "this tensor has no graph to go back through: none of its inputs requires a gradient, or it was "
-                "computed under no_grad(); make an input with requires_grad=True before computing it"
-            )
-        seed = _seed(y, gradient, name, create_graph)
-        seeds[y.node] = seeds[y.node] + seed if y.node in seeds else seed
-    before, mode.recording = mode.recording, create_graph
+    before, mode.recording = mode.recording, create_graph  # the rules record exactly when their result is to be a graph
     try:
+        for y, gradient in zip(outputs, gradients, strict=True):
+            if y.node is None:
+                raise RuntimeError(
+                    "this tensor has no graph to go back through: none of its inputs requires a gradient, or it was "
+                    "computed under no_grad(); make an input with requires_grad=True before computing it"
+                )
+            seed = _seed(y, gradient, name, create_graph)
+            seeds[y.node] = seeds[y.node] + seed if y.node in seeds else seed
         with np.errstate(all="ignore"):
             found = _propagate(seeds, ends, create_graph if retain_graph is None else retain_graph, create_graph)
     finally:
@@ -526,4 +541,8 @@ def grad(
                 f"inputs[{i}], of shape {x.shape}, was not used to compute the outputs; pass allow_unused=True to get "
                 f"None for it"
             )
-    return tuple(found.get(x.node) for x in xs)  # type: ignore[misc, arg-type]
+    results: list[Any] = []
+    for i, x in enumerate(xs):  # an input that is named twice gets two gradients that share nothing
+        g = found.get(x.node)  # type: ignore[arg-type]
+        results.append(g.copy() if g is not None and any(x.node is other.node for other in xs[:i]) else g)
+    return tuple(results)

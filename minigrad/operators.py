@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import minigrad  # its ops are looked up when they are called: they need the class Tensor, which inherits from this one
+from minigrad.backend import shape_of
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -266,7 +267,11 @@ class Operators:
             TypeError: two integers that NumPy reads as a new order and PyTorch as two axes to swap, as in
                 transpose(0, 1); `swapaxes` says which is meant.
         """
-        if len(axes) == 2 and not isinstance(axes[0], (tuple, list)) and (self.ndim != 2 or axes in ((0, 1), (-2, -1))):
+        if (
+            len(axes) == 2
+            and not isinstance(axes[0], (tuple, list))
+            and (len(shape_of(self)) != 2 or axes in ((0, 1), (-2, -1)))
+        ):
             raise TypeError(
                 f"transpose{axes} means one thing in NumPy and another in PyTorch: use swapaxes{axes} to exchange two "
                 f"axes, or permute with all of them in their new order"

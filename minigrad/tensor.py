@@ -6,6 +6,7 @@ The operators and methods forward to the ops in `minigrad.ops`; nothing here kno
 from __future__ import annotations
 
 import copy
+import itertools
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -44,9 +45,11 @@ class Version:
 class RemovableHandle:
     """What a registration returns: `.remove()` undoes it, and so does leaving a `with` block over it."""
 
+    _keys = itertools.count()
+
     def __init__(self, hooks: dict[int, Callable], hook: Callable):
         self._hooks = hooks
-        self._key = max(hooks, default=-1) + 1
+        self._key = next(self._keys)  # never used again: removing twice must not remove another
         hooks[self._key] = hook
 
     def remove(self) -> None:
@@ -521,7 +524,8 @@ def wrap(data: Array, node: minigrad.engine.Node | None = None, version: Version
 def asarray(data: Any, dtype: Any = None, device: str | None = None) -> Tensor:
     """A Tensor that shares the memory of `data` where it can: an array of the same dtype and device.
 
-    Changing the array later changes the tensor, behind the back of the engine's checks; `tensor` copies.
+    Changing the array later changes the tensor, behind the back of the engine's checks; `tensor` copies. A Tensor is
+    returned itself, or converted by an op that gradients flow through.
 
     >>> import numpy as np
     >>> a = np.zeros(2, "float32")
@@ -530,11 +534,10 @@ def asarray(data: Any, dtype: Any = None, device: str | None = None) -> Tensor:
     >>> t
     tensor([5., 0.])
     """
-    return (
-        data
-        if isinstance(data, Tensor) and dtype is None and device is None
-        else wrap(_to_array(data, dtype, device, copy=False))
-    )
+    if isinstance(data, Tensor):  # never its memory without its version
+        data = data if device is None else data.to(device)
+        return data if dtype is None else data.astype(dtype)
+    return wrap(_to_array(data, dtype, device, copy=False))
 
 
 def _dtype(dtype: Any) -> np.dtype:

@@ -54,6 +54,8 @@ class Parameter(Tensor):
         if moved is self._array:
             return
         wanted = self.requires_grad
+        if self.node is not None:
+            self.node.target = None  # a graph from before has a gradient of the old dtype or device: not for this one
         self._array = moved
         self.version.bump()  # a graph that saved the old array says so, instead of computing from the new one
         self.requires_grad_(False).requires_grad_(wanted)  # a new leaf: the node knows the dtype of its gradient

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import Tensor, asarray, no_grad, xp
-from minigrad.backend import Array
+from minigrad.backend import Array, as_array
 from minigrad.nn.module import Module
 from minigrad.tensor import wrap
 
@@ -257,7 +257,7 @@ class SGD(Optimizer):
         if momentum:
             v = state.get("momentum_buffer")
             if v is None:
-                v = state["momentum_buffer"] = g.copy("K")
+                v = state["momentum_buffer"] = as_array(g).copy("K")  # of no axes, g is a NumPy scalar
             else:
                 v *= momentum
                 v += (1 - group["dampening"]) * g

@@ -119,9 +119,10 @@ def test_inner_calls_connect_to_what_their_function_takes_from_outside() -> None
         lambda x: mg.jvp(lambda y: y, 1.0, x)[1],
         lambda x: mg.vjp(lambda y: y, 1.0, x)[1],
     ):
-        np.testing.assert_allclose(mg.jacobian(lambda x: x * inner(x), 3.0), 6)
-        np.testing.assert_allclose(mg.vjp(lambda x: x * inner(x), 3.0)[1], 6)
-        np.testing.assert_allclose(mg.jvp(lambda x: x * inner(x), 3.0, 1.0)[1], 6)
+        outer = lambda x, inner=inner: x * inner(x)  # noqa: E731
+        np.testing.assert_allclose(mg.jacobian(outer, 3.0), 6)
+        np.testing.assert_allclose(mg.vjp(outer, 3.0)[1], 6)
+        np.testing.assert_allclose(mg.jvp(outer, 3.0, 1.0)[1], 6)
 
 
 def test_create_graph() -> None:

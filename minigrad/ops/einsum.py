@@ -54,6 +54,8 @@ def _explicit(subscripts: str, shapes: Sequence[tuple[int, ...]]) -> str:
 
 @op(sequence="operands")
 def _einsum(operands, subscripts):
+    if len(operands) == 1:
+        return xp(*operands).einsum(subscripts, *operands).copy()  # it may be a view, with the operand's memory
     return xp(*operands).einsum(subscripts, *operands, **({"optimize": True} if len(operands) > 2 else {}))
 
 
@@ -74,7 +76,8 @@ def _einsum_gradients(g: Any, operands: Sequence[Any], subscripts: str) -> list:
                 names.append(letter + fresh)
                 target += fresh
                 continue
-            if not any(letter in name for name in names):  # summed away alone: the gradient is the same all along it
+            sizes = [shape_of(f)[n.index(letter)] for f, n in zip(factors, names, strict=True) if letter in n]
+            if shape[axis] not in sizes:  # summed away alone, or against a size of 1: the same gradient all along it
                 factors.append(library.ones(shape[axis], g.dtype))
                 names.append(letter)
             target += letter

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigrad.backend import xp, zeros_like
+from minigrad.backend import raw, xp, zeros_like
 from minigrad.engine import op
 
 # ---- arithmetic -----------------------------------------------------------------------------------------------------
@@ -146,7 +146,14 @@ def where(condition, x, y):
     return library.where(condition if library is np else library.asarray(condition), x, y)
 
 
-where.vjp(x=lambda g, condition: mask(g, condition != 0), y=lambda g, condition: mask(g, condition == 0))
+def _holds(condition, g):
+    """The condition as an array that compares elementwise: it may have been given as a list."""
+    return xp(raw(g)).asarray(condition) if isinstance(condition, (list, tuple)) else condition
+
+
+where.vjp(
+    x=lambda g, condition: mask(g, _holds(condition, g) != 0), y=lambda g, condition: mask(g, _holds(condition, g) == 0)
+)
 
 
 _BITS = {2: np.int16, 4: np.int32, 8: np.int64}

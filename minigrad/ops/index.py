@@ -16,21 +16,25 @@ from minigrad.ops.shape import astype, broadcast_to, expand_dims, reshape
 
 
 def plain_index(index: Any, x: Any) -> Any:
-    """An index whose Tensors have become integer or boolean arrays on the device of x."""
-    if isinstance(index, tuple):
-        return tuple(plain_index(i, x) for i in index)
+    """An index whose Tensors and lists have become integer or boolean arrays on the device of x."""
+    return tuple(_plain(i, x) for i in index) if isinstance(index, tuple) else _plain(index, x)
+
+
+def _plain(index: Any, x: Any) -> Any:
     if isinstance(index, (slice, int, np.integer, type(None), type(...))) and not isinstance(index, bool):
         return index
-    array = as_array(raw(index))
-    if array.dtype.kind not in "iub" and not (array.size == 0 and isinstance(index, list)):
+    # What was a Tensor is copied: the rules keep the index, and a later change of the Tensor must not reach them.
+    array = raw(index).copy() if raw(index) is not index else as_array(index)
+    if array.dtype.kind not in "iub" and not (array.size == 0 and isinstance(index, (list, tuple))):
         raise IndexError(f"an index must hold integers or booleans, got {array.dtype}")
     if array.size == 0 and array.dtype.kind == "f":
         array = array.astype(np.int64)  # the empty list
     place = device_of(x)
     if place and device_of(array) != place:
-        if not isinstance(index, (list, bool)):
+        if not isinstance(index, (list, tuple, bool)):
             raise ValueError(
-                f"getitem needs its index on {place}, where x is, got one on {device_of(array)}: move it with .to()"
+                f"getitem needs its index on {place}, where x is, got one on {device_of(array)}: move it with "
+                f".to({place!r})"
             )
         array = transfer_array(array, place)
     return array
@@ -135,7 +139,8 @@ def repeat(x, repeats, axis=None):
 
 def _grid(index, axis, shape):
     """The full index that picks `index` along one axis and its own place along the others, as gather means it."""
-    index = plain_index(index, np.empty(0)) if isinstance(index, (list, tuple)) else raw(index)
+    index = plain_index(index, np.empty(0)) if isinstance(index, (list, tuple)) else index
+    index = raw(index).copy() if raw(index) is not index else index  # as in plain_index
     if index.ndim != len(shape):
         raise ValueError(f"index must have as many axes as x {shape}, got shape {index.shape}")
     if builtins.any(n > m for a, (n, m) in enumerate(zip(index.shape, shape, strict=True)) if a != axis):
@@ -197,7 +202,8 @@ def take_along_axis(x, indices, axis=-1):
     ]
     full_x = tuple(shape[axis] if n is None else n for n in others)
     full_index = tuple(wanted[axis] if n is None else n for n in others)
-    return gather(broadcast_to(x, full_x), axis, broadcast_to(raw(indices), full_index))
+    indices = raw(indices).copy() if raw(indices) is not indices else indices  # as in plain_index
+    return gather(broadcast_to(x, full_x), axis, broadcast_to(indices, full_index))
 
 
 def one_hot(x, num_classes=None):

@@ -130,14 +130,19 @@ def solve(a, b):
     return _like(xp(a).linalg.solve(_square("solve", a), b.astype(np.float32) if b.dtype is HALF else b), b)
 
 
-def _solve_a(g, a, out):
-    gb = solve(a.swapaxes(-1, -2), g)
-    if out.ndim == 1:
+def _solve_b(g, a, b_shape):
+    t = a.swapaxes(-1, -2)
+    return solve(t, expand_dims(g, -1))[..., 0] if len(b_shape) == 1 else solve(t, g)
+
+
+def _solve_a(g, a, out, b_shape):
+    gb = _solve_b(g, a, b_shape)
+    if len(b_shape) == 1:
         gb, out = expand_dims(gb, -1), expand_dims(out, -1)
     return -matmul(gb, out.swapaxes(-1, -2))
 
 
-solve.vjp(a=_solve_a, b=lambda g, a: solve(a.swapaxes(-1, -2), g))
+solve.vjp(a=_solve_a, b=_solve_b)
 
 
 @op

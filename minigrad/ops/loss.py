@@ -111,7 +111,7 @@ def cross_entropy(x, target, weight=None, ignore_index=-100, reduction="mean", l
     scale = library.asarray(kept)
     if weights is not None:
         scale = scale * _picked(broadcast_to(weights, shape), index, axis)
-        each = each * scale
+        each = mask(each, kept) * scale
     else:
         each = mask(each, scale)
     if label_smoothing:

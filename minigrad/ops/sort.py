@@ -12,6 +12,8 @@ from minigrad.ops.index import take_along_axis
 def argsort(x, axis=-1, descending=False):
     """The indices that sort x along `axis`. Equal elements keep their order (on both sides), and nan is the largest."""
     x = as_array(x)
+    if not isinstance(descending, (bool, int)):
+        raise TypeError(f"descending must be True or False, got {descending!r}")
     if not descending:
         return xp(x).argsort(x, axis=axis, kind="stable")
     order = xp(x).argsort(xp(x).flip(x, axis), axis=axis, kind="stable")

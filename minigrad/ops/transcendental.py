@@ -27,7 +27,7 @@ def power(x, y):
 def _power_x(g, x, y):
     if device_of(y) is None:
         return zeros_like(g) if y == 0 else g * (y * x ** (y - 1))
-    return g * (y * x ** where(y == 0, 1, y - 1))
+    return g * (y * x ** where((x == 0) & (y == 0), 1, y - 1))  # 0 * 0**-1 would be nan
 
 
 def _power_y(g, x, y, out):
