@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
+from functools import wraps
 from types import ModuleType
 from typing import Any
 
@@ -124,6 +126,18 @@ def shares_memory(x: Array, y: Array) -> bool:
     if x.base is not None and (x.base is y or x.base is y.base):
         return True  # views of one array: the usual case, told apart in a tenth of the time
     return xp(x).may_share_memory(x, y)
+
+
+def in_single(function: Callable) -> Callable:
+    """A body that computes float16 in float32 and converts back: sums of halves stop at 2048 and overflow at 65504."""
+
+    @wraps(function)
+    def body(x: Any, *args: Any, **kwargs: Any) -> Any:
+        if getattr(x, "dtype", None) != np.float16:
+            return function(x, *args, **kwargs)
+        return function(x.astype(np.float32), *args, **kwargs).astype(np.float16)
+
+    return body
 
 
 # ---- arrays like others ----------------------------------------------------------------------------------------------

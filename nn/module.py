@@ -44,10 +44,6 @@ class Parameter(Tensor):
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
 
-    def __reduce__(self) -> tuple:
-        """Copies and pickles are leaves of their own: the graph and the gradient stay behind."""
-        return type(self), (self._array, self.requires_grad)
-
     def move(self, target: Any) -> None:
         """Change the device or the dtype and stay the same object, since an optimizer may hold it."""
         moved = self.detach().to(target)._array

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from minigrad.backend import device_of, raw, shape_of, xp
+from minigrad.backend import device_of, in_single, raw, shape_of, xp
 from minigrad.engine import op
 from minigrad.ops.axes import one_axis
 from minigrad.ops.elementwise import mask
@@ -15,6 +15,7 @@ from minigrad.ops.transcendental import exp
 
 
 @op(prepare={"axis": one_axis})
+@in_single
 def softmax(x, axis=-1):
     """exp(x) / sum(exp(x)) along `axis`, computed from x - max(x).
 
@@ -30,6 +31,7 @@ softmax.vjp(x=lambda g, out, axis: (g - sum(g * out, axis, True)) * out)
 
 
 @op(prepare={"axis": one_axis})
+@in_single
 def log_softmax(x, axis=-1):
     """x - log(sum(exp(x))) along `axis`, computed from x - max(x)."""
     shifted = x - xp(x).max(x, axis=axis, keepdims=True)

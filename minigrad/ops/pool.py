@@ -6,7 +6,7 @@ Max pooling finds the index of the winner in each window. `pool_gather(x, index)
 
 from __future__ import annotations
 
-from minigrad.backend import kernels, shape_of
+from minigrad.backend import in_single, kernels, shape_of
 from minigrad.engine import op
 from minigrad.ops.conv import Geometry, output_sizes, per_axis
 
@@ -37,12 +37,14 @@ max_pool.vjp(x=lambda g, index, x_shape: pool_scatter(g, index, x_shape))
 
 
 @op
+@in_single
 def avg_pool(x, kernel, geometry):
     """The mean of each window of x (N, C, *spatial), padding counted as zeros."""
     return kernels(x).avg_pool(x, kernel, geometry)
 
 
 @op
+@in_single
 def avg_pool_input(g, kernel, geometry, shape):
     """The adjoint of avg_pool: each g (N, C, *out) spread evenly over its window."""
     return kernels(g).avg_pool_input(g, kernel, geometry, shape)

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from minigrad.backend import as_array, raw, xp
+from minigrad.backend import as_array, in_single, raw, xp
 from minigrad.engine import op
 from minigrad.ops.axes import many_axes, optional_axis, with_axes
 from minigrad.ops.elementwise import abs, mask, sign, where
@@ -93,6 +93,7 @@ def _count(axis, shape):
 
 
 @op(prepare={"axis": many_axes})
+@in_single
 def var(x, axis=None, ddof=0, keepdims=False):
     """The mean of (x - mean(x))**2 over `axis`, computed in two passes; the sum is divided by n - ddof.
 
@@ -109,6 +110,7 @@ var.vjp(
 
 
 @op(prepare={"axis": many_axes})
+@in_single
 def std(x, axis=None, ddof=0, keepdims=False):
     """The square root of `var`; its gradient is 0 where it is 0."""
     return xp(x).std(x, axis=axis, ddof=ddof, keepdims=keepdims)
@@ -123,6 +125,7 @@ std.vjp(x=_std_x)
 
 
 @op(prepare={"axis": many_axes})
+@in_single
 def prod(x, axis=None, keepdims=False):
     """The product over `axis`. The gradient is exact where factors are 0, too."""
     return xp(x).prod(x, axis=axis, keepdims=keepdims)
@@ -146,6 +149,7 @@ prod.vjp(x=_prod_x)
 
 
 @op(prepare={"axis": many_axes})
+@in_single
 def logsumexp(x, axis=None, keepdims=False):
     """log(sum(exp(x))) over `axis`, computed from x - max(x)."""
     x = as_array(x)
@@ -159,6 +163,7 @@ logsumexp.vjp(x=lambda g, x, out, axis, keepdims: _kept(g, axis, keepdims) * exp
 
 
 @op(prepare={"axis": many_axes})
+@in_single
 def norm(x, ord=2, axis=None, keepdims=False):
     """The vector norm `sum(|x|**ord) ** (1/ord)` over `axis`; for ord inf the largest |x|, for -inf the smallest.
 
@@ -219,6 +224,7 @@ def all(x, axis=None, keepdims=False):
 
 
 @op(prepare={"axis": optional_axis})
+@in_single
 def cumsum(x, axis=None):
     """Running sums along `axis`, or over the flattened array.
 
@@ -242,6 +248,7 @@ cumsum.vjp(x=lambda g, axis, x_shape: reshape(_sums_from_here(g, axis or 0), x_s
 
 
 @op(prepare={"axis": optional_axis})
+@in_single
 def cumprod(x, axis=None):
     """Running products along `axis`, or over the flattened array. The gradient is exact where factors are 0, too."""
     return xp(x).cumprod(x, axis=axis)
