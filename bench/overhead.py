@@ -112,11 +112,11 @@ def plot(rows: list[dict], path: Path) -> None:
     names = [row["op"] for row in rows]
     ratios = [row["ratio"] for row in rows]
     bars = axes.barh(names[::-1], ratios[::-1], color=["#4c78a8" if r <= 1.5 else "#9ecae9" for r in ratios[::-1]])
-    axes.bar_label(bars, fmt="%.2f", padding=3)
+    axes.bar_label(bars, fmt="%.2f", padding=3, bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})
     axes.axvline(1, color="black", linewidth=1)
     axes.text(1.02, len(rows) - 0.42, "PyTorch", va="bottom", fontsize=9)
     axes.set_xlim(0, max(3.0, *ratios) * 1.08)
-    axes.set_xlabel("time per op, forward and backward, 8x8 float32: minigrad / PyTorch (lower is better)")
+    axes.set_xlabel("minigrad / PyTorch, time per op, forward and backward\n8x8 float32, lower is better")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, metadata={"Date": None})
 

@@ -301,7 +301,12 @@ def _reaching(roots: Iterable[Node], ends: set[Node]) -> set[Node]:
 def _propagate(
     seeds: dict[Node, Any], ends: set[Node] | None, retain_graph: bool, create_graph: bool
 ) -> dict[Node, Any]:
-    """Run the rules from the seeds to the ends (None: to every node that has a `.grad` to fill).
+    """Run the rules from the seeds to the ends (None: to every node that has a `.grad` to fill). In short::
+
+        while heap:
+            node = the newest                                   # all that used it has been visited
+            for edge, gx in zip(node.edges, the rules of node applied to its gradient):
+                pending[edge] += gx
 
     Nodes leave a heap in the order of their creation, newest first: when one comes out, everything that used it has
     already been visited, so its gradient is complete. Returns the gradient of each end; nothing else is changed but
@@ -328,39 +333,15 @@ def _propagate(
             continue
         if type(node.saved) is not list:
             _restore(node)
-        saved = node.saved and [
-            value
-            if count is None
-            else value._array  # nearly always: a Tensor that has not changed, wanted as a raw array
-            if not create_graph and type(count) is int and value.version.count == count
-            else _current(value, count, node, i, create_graph)
-            for i, (value, count) in enumerate(zip(node.saved, node.counts, strict=True))
-        ]
+        saved = _saved_values(node, create_graph)
         given = [g, *saved]
-        joint = node.plan.joint if not create_graph else None
-        if joint is not None:
-            results = joint[0](g, *[saved[i] for i in joint[1]])
-            results = [results[i] for i in joint[2]]
         if watchers:  # asked first, here and below, because a loop over nothing takes three times as long
             for watcher in watchers:
                 watcher.entered(node, g)
-        sequence_result = None
-        for k, edge in enumerate(node.edges):
-            if visit is not None and edge not in visit:
-                continue
-            position, item = node.plan.inputs[k]
-            if joint is not None:
-                gx = results[k]
-            elif item is None:
-                rule, needs = node.plan.rules[k]
-                gx = rule(g, *[saved[i] for i in needs])
-            else:  # the rule of a sequence returns all its gradients at once
-                if sequence_result is None:
-                    rule, needs = node.plan.rules[k]
-                    sequence_result = rule(g, *[saved[i] for i in needs])
-                gx = sequence_result[item]
+        for k, gx in enumerate(_run_rules(node, g, saved, visit, create_graph)):
             if gx is None:
                 continue
+            edge, position = node.edges[k], node.plan.inputs[k][0]
             if isinstance(gx, Tensor) is not create_graph:  # a constant, or a rule that made a Tensor by itself
                 gx = wrap(as_array(gx)) if create_graph else gx._array if isinstance(gx, Tensor) else gx
             if getattr(gx, "shape", None) != edge.shape or gx.dtype != edge.dtype:
@@ -385,6 +366,39 @@ def _propagate(
         if not retain_graph:
             node.saved = None  # the edges stay: `grad` has to see that a way leads through here
     return found
+
+
+def _saved_values(node: Node, create_graph: bool) -> list:
+    """What the rules of a node named: raw arrays, or Tensors where they are to be differentiated again."""
+    return node.saved and [
+        value
+        if count is None
+        else value._array  # nearly always: a Tensor that has not changed, wanted as a raw array
+        if not create_graph and type(count) is int and value.version.count == count
+        else _current(value, count, node, i, create_graph)
+        for i, (value, count) in enumerate(zip(node.saved, node.counts, strict=True))
+    ]
+
+
+def _run_rules(node: Node, g: Any, saved: list, visit: set[Node] | None, create_graph: bool) -> list:
+    """What the gradient rules of a node give for each of its edges; None for those that nobody asks for."""
+    plan: Plan = node.plan  # type: ignore[assignment]
+    if plan.joint is not None and not create_graph:
+        rule, needs, order = plan.joint
+        together = rule(g, *[saved[i] for i in needs])
+        wanted = zip(node.edges, order, strict=True)
+        return [together[i] if visit is None or edge in visit else None for edge, i in wanted]
+    results = []
+    whole = None  # the rule of a sequence returns all its gradients at once
+    for edge, (rule, needs), (_, item) in zip(node.edges, plan.rules, plan.inputs, strict=True):
+        if visit is not None and edge not in visit:
+            results.append(None)
+        elif item is None:
+            results.append(rule(g, *[saved[i] for i in needs]))
+        else:
+            whole = rule(g, *[saved[i] for i in needs]) if whole is None else whole
+            results.append(whole[item])
+    return results
 
 
 def _restore(node: Node) -> None:

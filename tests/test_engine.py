@@ -471,6 +471,26 @@ def test_joint_rules_agree_with_separate_ones_and_run_only_when_they_apply() -> 
     assert mg.grad(product(x, y), y)[0].item() == 2
 
 
+def test_a_joint_rule_sends_nothing_where_nobody_asked() -> None:
+    visited = []
+
+    @mg.op
+    def noted(x):
+        return x * 1.0
+
+    noted.vjp(x=lambda g: visited.append(1) or g)
+
+    @mg.op
+    def product(x, y):
+        return x * y
+
+    product.vjp(x=lambda g, y: g * y, y=lambda g, x: g * x)
+    product.vjp_joint("x", "y", rule=lambda g, x, y: (g * y, g * x))
+    a, b = leaf(2.0), leaf(3.0)
+    assert mg.grad(product(a * 1, noted(b)), a)[0].item() == 3
+    assert visited == []
+
+
 def test_sequence_arguments_mix_tensors_that_need_gradients_with_others() -> None:
     a, b = leaf(1.0), leaf(2.0)
     y = mg.concatenate([a, np.array([5.0]), b, mg.tensor([7.0], dtype="float64"), a])
