@@ -333,7 +333,7 @@ def _propagate(
             continue
         if type(node.saved) is not list:
             _restore(node)
-        saved = _saved_values(node, create_graph)
+        saved = _saved_values(node, create_graph) if node.saved else []
         given = [g, *saved]
         if watchers:  # asked first, here and below, because a loop over nothing takes three times as long
             for watcher in watchers:
@@ -370,7 +370,7 @@ def _propagate(
 
 def _saved_values(node: Node, create_graph: bool) -> list:
     """What the rules of a node named: raw arrays, or Tensors where they are to be differentiated again."""
-    return node.saved and [
+    return [
         value
         if count is None
         else value._array  # nearly always: a Tensor that has not changed, wanted as a raw array
@@ -388,6 +388,8 @@ def _run_rules(node: Node, g: Any, saved: list, visit: set[Node] | None, create_
         together = rule(g, *[saved[i] for i in needs])
         wanted = zip(node.edges, order, strict=True)
         return [together[i] if visit is None or edge in visit else None for edge, i in wanted]
+    if visit is None and plan.op.sequence < 0:  # an ordinary backward through an ordinary op
+        return [rule(g, *[saved[i] for i in needs]) for rule, needs in plan.rules]
     results = []
     whole = None  # the rule of a sequence returns all its gradients at once
     for edge, (rule, needs), (_, item) in zip(node.edges, plan.rules, plan.inputs, strict=True):
