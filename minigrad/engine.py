@@ -390,7 +390,7 @@ def _run_rules(node: Node, g: Any, saved: list, visit: set[Node] | None, create_
         return [together[i] if visit is None or edge in visit else None for edge, i in wanted]
     if visit is None and plan.op.sequence < 0:  # an ordinary backward through an ordinary op
         return [rule(g, *[saved[i] for i in needs]) for rule, needs in plan.rules]
-    results = []
+    results: list[Any] = []
     whole = None  # the rule of a sequence returns all its gradients at once
     for edge, (rule, needs), (_, item) in zip(node.edges, plan.rules, plan.inputs, strict=True):
         if visit is not None and edge not in visit:
