@@ -18,6 +18,7 @@ from minigrad.ops import __all__ as _ops
 from minigrad.random import get_rng_state, manual_seed, permutation, rand, randint, randn, set_rng_state
 from minigrad.tensor import Tensor, asarray
 from minigrad.testing import check_gradients
+from minigrad.window import output_size, unread
 
 __all__ = [
     "Tensor",
@@ -42,12 +43,14 @@ __all__ = [
     "no_grad",
     "ones",
     "op",
+    "output_size",
     "permutation",
     "rand",
     "randint",
     "randn",
     "set_rng_state",
     "tensor",
+    "unread",
     "vjp",
     "why_no_gpu",
     "xp",

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from minigrad.ops.conv import Geometry
+from minigrad.ops import pool
+from minigrad.window import Geometry, per_axis
 
 Arrays = list[np.ndarray]
 
@@ -957,75 +958,278 @@ def brute_pool(x: np.ndarray, kernel: tuple, geometry: Geometry, reduce: Callabl
 
 PLAIN = Geometry((1, 1), ((0, 0), (0, 0)), (1, 1))
 STRIDED = Geometry((2, 1), ((1, 0), (2, 1)), (1, 2), 2)
+DEPTHWISE = Geometry((1, 2), ((1, 1), (0, 1)), (2, 1), 3)
+
+
+def window_options(geometry: Geometry) -> dict:
+    return {k: getattr(geometry, k) for k in ("stride", "padding", "dilation")}
+
+
 for _case, _geometry, _x, _w in (
     ("plain", PLAIN, (2, 3, 5, 4), (2, 3, 3, 2)),
     ("all at once", STRIDED, (2, 4, 6, 7), (4, 2, 3, 2)),
+    ("direct", STRIDED._replace(algorithm="direct"), (2, 4, 6, 7), (4, 2, 3, 2)),
+    ("depthwise", DEPTHWISE, (2, 3, 5, 4), (3, 1, 3, 2)),
+    ("multiplier", DEPTHWISE, (2, 3, 5, 4), (6, 1, 3, 2)),
+    ("many channels", PLAIN, (2, 17, 3, 3), (2, 17, 2, 2)),
     ("1-d", Geometry((2,), ((1, 1),), (1,)), (2, 2, 7), (3, 2, 3)),
     ("3-d", Geometry((1, 2, 1), ((0, 1),) * 3, (1, 1, 1)), (1, 2, 3, 4, 3), (2, 2, 2, 3, 2)),
+    ("4-d", Geometry((1, 2, 1, 1), ((0, 1),) * 4, (1, 1, 2, 1)), (1, 1, 2, 3, 2, 2), (2, 1, 2, 2, 2, 1)),
 ):
     _g = (_x[0], _w[0], *out_sizes(_x, _w[2:], _geometry))
     row(
         "conv",
-        lambda x, w, p=_geometry: mg.conv(x, w, p),
-        shapes(_x, _w),
-        lambda x, w, p=_geometry: brute_conv(x, w, p),
+        lambda x, w, b, p=_geometry: mg.conv(x, w, b, **p._asdict()),
+        shapes(_x, _w, (_w[0],)),
+        lambda x, w, b, p=_geometry: brute_conv(x, w, p) + b.reshape(-1, *(1,) * (x.ndim - 2)),
+        None if len(_x) > 5 else lambda t, x, w, b, p=_geometry: _torch_conv(t, x, w, b, p),
         case=_case,
     )
     row(
         "conv_input",
-        lambda w, g, p=_geometry, s=_x: mg.conv_input(w, g, p, s),
+        lambda w, g, p=_geometry, s=_x: mg.conv_input(w, g, s, **p._asdict()),
         shapes(_w, _g),
         lambda w, g, p=_geometry, s=_x: brute_conv_input(w, g, p, s),
         case=_case,
     )
     row(
         "conv_weight",
-        lambda x, g, p=_geometry, s=_w: mg.conv_weight(x, g, p, s),
+        lambda x, g, p=_geometry, s=_w: mg.conv_weight(x, g, s, **p._asdict()),
         shapes(_x, _g),
         lambda x, g, p=_geometry, s=_w: brute_conv_weight(x, g, p, s),
         case=_case,
     )
 
-OVERLAPPING = Geometry((2, 1), ((1, 1), (0, 1)), (1, 1))
-TILED = Geometry((2, 2), ((0, 0), (0, 0)), (1, 1))
-for _case, _kernel, _geometry in (("tiled", (2, 2), TILED), ("overlapping", (3, 2), OVERLAPPING)):
-    _x = (2, 3, 5, 4)
-    _g = (2, 3, *out_sizes(_x, _kernel, _geometry))
+
+def _torch_conv(t: Any, x: Any, w: Any, b: Any, geometry: Geometry) -> Any:
+    """PyTorch pads alike on both sides only, so the border is laid first."""
+    border = [p for pair in reversed(geometry.padding) for p in pair]
+    function = getattr(t.nn.functional, f"conv{x.ndim - 2}d")
+    return function(t.nn.functional.pad(x, border), w, b, geometry.stride, 0, geometry.dilation, geometry.groups)
+
+
+row(
+    "channel_sum",
+    lambda g: mg.channel_sum(g),
+    shapes((2, 3, 2, 3)),
+    lambda g: np.einsum("ncij->c", g),
+    lambda t, g: g.sum((0, 2, 3)),
+)
+
+
+def brute_unfold(x: np.ndarray, kernel: tuple, geometry: Geometry) -> np.ndarray:
+    columns = np.zeros((*x.shape[:2], *kernel, *out_sizes(x.shape, kernel, geometry)))
+    for o, t, at in _positions(x.shape, kernel, geometry):
+        columns[(slice(None), slice(None), *t, *o)] = x[(slice(None), slice(None), *at)]
+    return columns
+
+
+_window = {"stride": (2, 1), "padding": ((1, 0), (0, 1)), "dilation": (1, 2)}
+WINDOW = Geometry(*_window.values())
+row(
+    "unfold",
+    lambda x: mg.unfold(x, (3, 2), **_window),
+    shapes((2, 2, 5, 4)),
+    lambda x: brute_unfold(x, (3, 2), WINDOW).reshape(2, 12, -1),
+)
+row(
+    "fold",
+    lambda c: mg.fold(c, (5, 4), (3, 2), **_window),
+    shapes((2, 12, 6)),
+    lambda c: brute_fold(c.reshape(2, 2, 3, 2, 2, 3), WINDOW, (2, 2, 5, 4)),
+)
+
+
+def brute_fold(columns: np.ndarray, geometry: Geometry, shape: tuple) -> np.ndarray:
+    x = np.zeros(shape)
+    for o, t, at in _positions(shape, columns.shape[2:4], geometry):
+        x[(slice(None), slice(None), *at)] += columns[(slice(None), slice(None), *t, *o)]
+    return x
+
+
+def brute_local(x: np.ndarray, w: np.ndarray, geometry: Geometry) -> np.ndarray:
+    n = x.ndim - 2
+    y = np.zeros((x.shape[0], w.shape[n], *w.shape[:n]))
+    for o in itertools.product(*map(range, w.shape[:n])):
+        y[(..., *o)] = brute_conv(x, w[o], geometry)[(..., *o)]
+    return y
+
+
+for _case, _geometry, _x, _w, _b in (
+    ("2-d", Geometry((1, 2), ((1, 0), (0, 1)), (1, 1), 2), (2, 4, 3, 4), (3, 2, 2, 2, 2, 3), (2, 3, 2)),
+    ("1-d", Geometry((1,), ((0, 0),), (2,)), (2, 2, 5), (3, 3, 2, 2), (3,)),
+):
     row(
-        "max_pool",
-        lambda x, k=_kernel, p=_geometry: mg.max_pool(x, k, p)[0],
-        shapes(_x),
-        lambda x, k=_kernel, p=_geometry: brute_pool(x, k, p, np.max),
+        "conv_local",
+        lambda x, w, b, p=_geometry: mg.conv_local(x, w, b, groups=p.groups, **window_options(p)),
+        shapes(_x, _w, _b),
+        lambda x, w, b, p=_geometry: brute_local(x, w, p) + b.reshape(*b.shape, *(1,) * (x.ndim - 1 - b.ndim)),
         case=_case,
     )
+
+
+def brute_matrix(w: np.ndarray, shape: tuple, geometry: Geometry) -> np.ndarray:
+    """Element by element: what the unit vector of an input element gives."""
+    columns = []
+    for i in range(math.prod(shape)):
+        unit = np.zeros(math.prod(shape))
+        unit[i] = 1
+        columns.append(brute_conv(unit.reshape(1, *shape), w, geometry).ravel())
+    return np.stack(columns, 1)
+
+
+row(
+    "conv_matrix",
+    lambda w: mg.conv_matrix(w, (2, 3, 4), stride=(2, 1), padding=1, groups=2),
+    shapes((2, 1, 2, 3)),
+    lambda w: brute_matrix(w, (2, 3, 4), Geometry((2, 1), ((1, 1), (1, 1)), (1, 1), 2)),
+)
+for _op, _x, _w, _options, _padding in (
+    ("conv_transpose", (1, 2, 2, 2, 1, 2), (2, 1, 2, 1, 2, 2), {"stride": (1, 2, 1, 1)}, 0),
+    ("conv_transpose1d", (2, 4, 3), (4, 2, 3), {"stride": 2, "padding": 1, "output_padding": 1, "groups": 2}, 1),
+    ("conv_transpose2d", (2, 2, 3, 2), (2, 3, 2, 3), {"stride": (2, 1), "dilation": (1, 2), "padding": 1}, 1),
+    ("conv_transpose3d", (1, 2, 2, 1, 2), (2, 2, 1, 2, 2), {"stride": 2}, 0),
+):
+    _n = len(_x) - 2
+    _s, _d = (per_axis(k, _options.get(k, 1), _n, 1) for k in ("stride", "dilation"))
+    _more = _options.get("output_padding", 0)
+    _sizes = tuple(
+        (i - 1) * s - 2 * _padding + d * (k - 1) + 1 + _more for i, k, s, d in zip(_x[2:], _w[2:], _s, _d, strict=True)
+    )
+    _geometry = Geometry(_s, ((_padding, _padding),) * _n, _d, _options.get("groups", 1))
+    row(
+        _op,
+        lambda x, w, b, f=_op, o=_options: getattr(mg, f)(x, w, b, **o),
+        shapes(_x, _w, (_w[1] * _geometry.groups,)),
+        lambda x, w, b, p=_geometry, s=(_x[0], _w[1] * _geometry.groups, *_sizes): (
+            brute_conv_input(w, x, p, s) + b.reshape(-1, *(1,) * (x.ndim - 2))
+        ),
+        None if _n > 3 else lambda t, x, w, b, f=_op, o=_options: getattr(t.nn.functional, f)(x, w, b, **o),
+    )
+
+_conv_options = {"stride": 2, "padding": 1}
+for _n in (1, 2, 3):
+    row(
+        f"conv{_n}d",
+        lambda x, w, b, f=f"conv{_n}d": getattr(mg, f)(x, w, b, **_conv_options),
+        shapes((2, 2, *(3, 4, 2)[:_n]), (3, 2, *(2, 3, 1)[:_n]), (3,)),
+        lambda x, w, b, n=_n: brute_conv(x, w, Geometry((2,) * n, ((1, 1),) * n, (1,) * n)) + b.reshape(-1, *(1,) * n),
+        lambda t, x, w, b, f=f"conv{_n}d": getattr(t.nn.functional, f)(x, w, b, **_conv_options),
+    )
+for _mode, _numpy in {
+    "constant": {"mode": "constant", "constant_values": 1.5},
+    "reflect": {"mode": "reflect"},
+    "replicate": {"mode": "edge"},
+    "circular": {"mode": "wrap"},
+    "symmetric": {"mode": "symmetric"},
+}.items():
+    row(
+        "conv2d",
+        lambda x, w, m=_mode: mg.conv2d(
+            x, w, padding=((1, 2), (0, 1)), padding_mode=m, padding_value=1.5 * (m == "constant")
+        ),
+        shapes((1, 2, 3, 4), (2, 2, 2, 3)),
+        lambda x, w, o=_numpy: brute_conv(np.pad(x, ((0, 0), (0, 0), (1, 2), (0, 1)), **o), w, PLAIN),
+        case=_mode,
+    )
+row(
+    "conv2d",
+    lambda x, w: mg.conv2d(x, w, padding="same", flip=True),
+    shapes((1, 2, 3, 4), (2, 2, 2, 3)),
+    lambda x, w: brute_conv(x, w[:, :, ::-1, ::-1], Geometry((1, 1), ((0, 1), (1, 1)), (1, 1))),
+    case="flip",
+)
+TABLE = [[0, 1], [2], [], [2, 0, 1]]
+row(
+    "conv2d",
+    lambda x, w, b: mg.conv2d(x, w, b, connections=TABLE),
+    shapes((2, 3, 3, 3), (6, 2, 2), (4,)),
+    lambda x, w, b: brute_conv(x, dense(w, 3), PLAIN) + b[:, None, None],
+    case="connections",
+)
+
+
+def dense(w: np.ndarray, channels: int) -> np.ndarray:
+    out, links = np.zeros((len(TABLE), channels, *w.shape[1:])), iter(w)
+    for k, seen in enumerate(TABLE):
+        for c in seen:
+            out[k, c] = next(links)
+    return out
+
+
+# ---- pooling --------------------------------------------------------------------------------------------------------
+
+OVERLAPPING = Geometry((2, 1), ((1, 1), (0, 1)), (1, 1))
+TILED = Geometry((2, 2), ((0, 0), (0, 0)), (1, 1))
+DILATED = Geometry((1, 2), ((1, 0), (1, 1)), (2, 1))
+
+
+for _case, _kernel, _geometry in (
+    ("tiled", (2, 2), TILED),
+    ("overlapping", (3, 2), OVERLAPPING),
+    ("dilated", (2, 3), DILATED),
+):
+    _x = (2, 3, 5, 4)
+    _g = (2, 3, *out_sizes(_x, _kernel, _geometry))
+    for _op, _reduce in {"max_pool": np.max, "min_pool": np.min}.items():
+        row(
+            _op,
+            lambda x, k=_kernel, p=_geometry, f=_op: getattr(mg, f)(x, k, **window_options(p)),
+            shapes(_x),
+            lambda x, k=_kernel, p=_geometry, r=_reduce: brute_pool(x, k, p, r),
+            case=_case,
+        )
     row(
         "avg_pool",
-        lambda x, k=_kernel, p=_geometry: mg.avg_pool(x, k, p),
+        lambda x, k=_kernel, p=_geometry: mg.avg_pool(x, k, **window_options(p)),
         shapes(_x),
         lambda x, k=_kernel, p=_geometry: brute_pool(x, k, p, np.sum) / np.prod(k),
         case=_case,
     )
     row(
+        "avg_pool",
+        lambda x, k=_kernel, p=_geometry: mg.avg_pool(x, k, **window_options(p), count_include_pad=False),
+        shapes(_x),
+        lambda x, k=_kernel, p=_geometry: brute_pool(x, k, p, np.mean),
+        case=f"{_case}, what is there",
+    )
+    row(
         "avg_pool_input",
-        lambda g, k=_kernel, p=_geometry, s=_x: mg.avg_pool_input(g, k, p, s),
+        lambda g, k=_kernel, p=_geometry, s=_x: pool._avg_pool_input(g, k, p, 5, s),
         shapes(_g),
         lambda g, k=_kernel, p=_geometry, s=_x: brute_conv_input(
-            np.full((3, 1, *k), 1 / np.prod(k)), g, p._replace(groups=3), s
+            np.full((3, 1, *k), 1 / 5), g, p._replace(groups=3), s
         ),
         case=_case,
     )
-FLAT = np.array([[[[3, 3], [0, 19]], [[1, 2], [3, 4]]]])
+    row(
+        "lp_pool",
+        lambda x, k=_kernel, p=_geometry: mg.lp_pool(x, 3, k, **window_options(p)),
+        shapes(_x),
+        lambda x, k=_kernel, p=_geometry: brute_pool(x, k, p, lambda v, axis: (abs(v) ** 3).sum(axis) ** (1 / 3)),
+        case=_case,
+    )
+TAPS = Geometry((2, 1), ((0, 1), (0, 0)), (1, 1))  # windows of 2x2 over 3x3: those of the second row stick out
+TAP = np.array([[[[3, 3], [0, 1]], [[1, 2], [1, 0]]]], np.uint8)
+FLAT = np.array([[[[4, 5], [6, 8]], [[1, 4], [7, 7]]]])
 row(
     "pool_gather",
-    lambda x: mg.pool_gather(x, like(x, FLAT)),
-    shapes((1, 2, 5, 4)),
+    lambda x: mg.pool_gather(x, like(x, TAP), (2, 2), TAPS),
+    shapes((1, 2, 3, 3)),
     lambda x: np.stack([x[0, c].ravel()[FLAT[0, c]] for c in range(2)])[None],
 )
 row(
     "pool_scatter",
-    lambda g: mg.pool_scatter(g, like(g, FLAT), (1, 2, 5, 4)),
+    lambda g: mg.pool_scatter(g, like(g, TAP), (2, 2), TAPS, (1, 2, 3, 3)),
     shapes((1, 2, 2, 2)),
-    lambda g: np.stack([np.bincount(FLAT[0, c].ravel(), g[0, c].ravel(), 20).reshape(5, 4) for c in range(2)])[None],
+    lambda g: np.stack([np.bincount(FLAT[0, c].ravel(), g[0, c].ravel(), 9).reshape(3, 3) for c in range(2)])[None],
+)
+row(
+    "pool_index",
+    lambda x: mg.pool_index(mg.asarray(like(x, TAP)) if isinstance(x, mg.Tensor) else TAP, (2, 2), TAPS, (3, 3)),
+    shapes((1,)),
+    lambda x: FLAT,
+    differentiable=False,
 )
 
 
@@ -1034,25 +1238,75 @@ def like(x: Any, constant: np.ndarray) -> Any:
     return mg.backend.transfer_array(constant, mg.backend.device_of(x))
 
 
-for _case, _options in {
-    "plain": {},
-    "all": {"stride": (2, 1), "padding": (0, 2), "dilation": (1, 2), "groups": 2},
-}.items():
-    _inputs = shapes((2, 4, 5, 6), (2, 4 // _options.get("groups", 1), 2, 2), (2,))
-    _geometry = Geometry((2, 1), ((0, 0), (2, 2)), (1, 2), 2) if _options else PLAIN
+UNPOOLED = np.array([[[1, 5, 6], [2, 0, 7]]])
+for _n in (1, 2, 3):
+    _x, _k, _stride = (2, 3, *(5, 4, 3)[:_n]), (2, 3, 2)[:_n], (2, 1, 1)[:_n]
+    _geometry = Geometry(_stride, ((0, 0),) * _n, (1,) * _n)
+    for _op, _reduce in {"max_pool": np.max, "min_pool": np.min, "avg_pool": np.mean}.items():
+        row(
+            f"{_op}{_n}d",
+            lambda x, f=f"{_op}{_n}d", k=_k, s=_stride: getattr(mg, f)(x, k, stride=s),
+            shapes(_x),
+            lambda x, k=_k, p=_geometry, r=_reduce: brute_pool(x, k, p, r),
+            None
+            if _op == "min_pool"
+            else lambda t, x, f=f"{_op}{_n}d", k=_k, s=_stride: getattr(t.nn.functional, f)(x, k, stride=s),
+        )
     row(
-        "conv2d",
-        lambda x, w, b, o=_options: mg.conv2d(x, w, b, **o),
-        _inputs,
-        lambda x, w, b, p=_geometry: brute_conv(x, w, p) + b[:, None, None],
-        lambda t, x, w, b, o=_options: t.nn.functional.conv2d(x, w, b, **o),
-        case=_case,
+        f"lp_pool{_n}d",
+        lambda x, f=f"lp_pool{_n}d", k=_k, s=_stride: getattr(mg, f)(x, 2, k, stride=s),
+        shapes(_x),
+        lambda x, k=_k, p=_geometry: brute_pool(x, k, p, lambda v, axis: np.sqrt((v * v).sum(axis))),
+        lambda t, x, f=f"lp_pool{_n}d", k=_k, s=_stride: getattr(t.nn.functional, f)(x, 2, k, stride=s),
     )
-for _op, _reduce in {"max_pool2d": np.max, "avg_pool2d": None}.items():
+    _places = UNPOOLED.reshape(1, 2, 3, *(1,) * (_n - 1))
     row(
-        _op,
-        lambda x, f=_op: getattr(mg, f)(x, 2, stride=(2, 1)),
-        shapes((2, 3, 5, 4)),
-        lambda x, r=_reduce: brute_pool(x, (2, 2), Geometry((2, 1), ((0, 0), (0, 0)), (1, 1)), r or np.mean),
-        lambda t, x, f=_op: getattr(t.nn.functional, f)(x, 2, stride=(2, 1)),
+        f"max_unpool{_n}d",
+        lambda x, f=f"max_unpool{_n}d", i=_places, n=_n: getattr(mg, f)(
+            x, like(x, i), (3, *(1,) * (n - 1)), output_size=(8, *(1,) * (n - 1))
+        ),
+        shapes(_places.shape),
+        lambda x: np.stack([np.bincount(UNPOOLED[0, c], x[0, c].ravel(), 8) for c in range(2)]).reshape(
+            1, 2, 8, *(1,) * (x.ndim - 3)
+        ),
+        lambda t, x, f=f"max_unpool{_n}d", i=_places, n=_n: getattr(t.nn.functional, f)(
+            x, t.from_numpy(i), (3, *(1,) * (n - 1)), output_size=(8, *(1,) * (n - 1))
+        ),
     )
+row(
+    "max_unpool",
+    lambda x: mg.max_unpool(x, like(x, UNPOOLED), 3, output_size=8),
+    shapes((1, 2, 3)),
+    lambda x: np.stack([np.bincount(UNPOOLED[0, c], x[0, c], 8) for c in range(2)])[None],
+)
+for _op, _reduce in {"global_max_pool": np.max, "global_min_pool": np.min, "global_avg_pool": np.mean}.items():
+    row(_op, getattr(mg, _op), shapes((2, 3, 3, 4)), lambda x, r=_reduce: r(x, (2, 3), keepdims=True))
+    row(_op, getattr(mg, _op), shapes((2, 3, 5)), lambda x, r=_reduce: r(x, 2, keepdims=True), case="1-d")
+
+
+def brute_adaptive(x: np.ndarray, out: tuple, reduce: Callable) -> np.ndarray:
+    y = np.zeros((*x.shape[:2], *out))
+    for o in itertools.product(*map(range, out)):
+        box = tuple(
+            slice(math.floor(a * n / m), math.ceil((a + 1) * n / m))
+            for a, n, m in zip(o, x.shape[2:], out, strict=True)
+        )
+        y[(..., *o)] = reduce(x[(..., *box)], tuple(range(2, x.ndim)))
+    return y
+
+
+for _op, _reduce in {"adaptive_avg_pool": np.mean, "adaptive_max_pool": np.max}.items():
+    for _case, _x, _out in (
+        ("2-d", (2, 2, 7, 6), (3, 2)),
+        ("1-d", (2, 2, 7), (5,)),
+        ("more", (1, 2, 3), (5,)),
+        ("3-d", (1, 2, 4, 3, 5), (2, 2, 3)),
+    ):
+        row(
+            _op,
+            lambda x, f=_op, o=_out: getattr(mg, f)(x, o),
+            shapes(_x),
+            lambda x, r=_reduce, o=_out: brute_adaptive(x, o, r),
+            lambda t, x, f=_op, o=_out: getattr(t.nn.functional, f"{f}{x.ndim - 2}d")(x, o),
+            case=_case,
+        )

@@ -55,10 +55,10 @@ def test_an_image_of_the_wrong_size_says_where_it_fails():
         "the shapes on the way:\n"
         "  features.0: Conv2d (4, 1, 32, 32) -> (4, 6, 32, 32), (32 + 2*2 - 5)/1 + 1 = 32\n"
         "  features.1: Tanh (4, 6, 32, 32) -> (4, 6, 32, 32)\n"
-        "  features.2: AvgPool2d (4, 6, 32, 32) -> (4, 6, 16, 16), (32 + 2*0 - 2)/2 + 1 = 16\n"
-        "  features.3: Conv2d (4, 6, 16, 16) -> (4, 16, 12, 12), (16 + 2*0 - 5)/1 + 1 = 12\n"
+        "  features.2: AvgPool2d (4, 6, 32, 32) -> (4, 6, 16, 16), (32 - 2)/2 + 1 = 16\n"
+        "  features.3: Conv2d (4, 6, 16, 16) -> (4, 16, 12, 12), (16 - 5)/1 + 1 = 12\n"
         "  features.4: Tanh (4, 16, 12, 12) -> (4, 16, 12, 12)\n"
-        "  features.5: AvgPool2d (4, 16, 12, 12) -> (4, 16, 6, 6), (12 + 2*0 - 2)/2 + 1 = 6\n"
+        "  features.5: AvgPool2d (4, 16, 12, 12) -> (4, 16, 6, 6), (12 - 2)/2 + 1 = 6\n"
         "  classifier.0: Flatten (4, 16, 6, 6) -> (4, 576)",
     ]
 

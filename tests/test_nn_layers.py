@@ -107,13 +107,13 @@ def test_pooling_is_the_definition(kernel, stride, padding):
 
 
 def test_sizes_are_explained():
-    assert nn.Conv2d(1, 1, 5).explain_size((1, 1, 28, 28)) == "(28 + 2*0 - 5)/1 + 1 = 24"
+    assert nn.Conv2d(1, 1, 5).explain_size((1, 1, 28, 28)) == "(28 - 5)/1 + 1 = 24"
     assert nn.Conv2d(1, 1, (3, 2), 2, 1, 2).explain_size((1, 1, 9, 8)) == (
         "(9 + 2*1 - 5)/2 + 1 = 4 and floor((8 + 2*1 - 3)/2) + 1 = 4"
     )
-    assert nn.MaxPool2d(3, 2).explain_size((1, 1, 55, 55)) == "(55 + 2*0 - 3)/2 + 1 = 27"
+    assert nn.MaxPool2d(3, 2).explain_size((1, 1, 55, 55)) == "(55 - 3)/2 + 1 = 27"
     assert nn.AvgPool2d((2, 1), padding=(1, 0)).explain_size((1, 1, 4, 4)) == (
-        "(4 + 2*1 - 2)/2 + 1 = 3 and (4 + 2*0 - 1)/1 + 1 = 4"
+        "(4 + 2*1 - 2)/2 + 1 = 3 and (4 - 1)/1 + 1 = 4"
     )
     assert nn.Tanh().explain_size((3,)) == ""
 

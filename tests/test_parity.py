@@ -16,15 +16,29 @@ torch = pytest.importorskip("torch", reason="PyTorch is the oracle here: `make p
 
 rows = pytest.mark.parametrize("row", [row for row in ROWS if row.torch], ids=lambda row: row.id)
 NO_TORCH = {
-    "transfer",
-    "conv",
-    "conv_input",
-    "conv_weight",
-    "max_pool",
     "avg_pool",
     "avg_pool_input",
+    "conv_input",
+    "conv_local",
+    "conv_matrix",
+    "conv_transpose",
+    "conv_weight",
+    "fold",
+    "global_avg_pool",
+    "global_max_pool",
+    "global_min_pool",
+    "lp_pool",
+    "max_pool",
+    "max_unpool",
+    "min_pool",
+    "min_pool1d",
+    "min_pool2d",
+    "min_pool3d",
     "pool_gather",
+    "pool_index",
     "pool_scatter",
+    "transfer",
+    "unfold",
 }  # PyTorch has them as parts of others, through which they are compared
 
 
@@ -144,53 +158,6 @@ def test_cross_entropy(shape: tuple[int, ...]) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal(shape), rng.integers(0, shape[1], shape[:1] + shape[2:])
     both(mg.cross_entropy, lambda t, a, b: t.nn.functional.cross_entropy(a, b), [x, y], 1e-12)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"stride": 2},
-        {"padding": 1},
-        {"stride": (2, 1), "padding": (0, 2)},
-        {"dilation": 2},
-        {"groups": 2},
-        {"groups": 4, "stride": 2, "padding": 1},
-    ],
-    ids=str,
-)
-def test_conv2d(options: dict) -> None:
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((2, 4, 7, 6))
-    w, b = rng.standard_normal((8, 4 // options.get("groups", 1), 3, 2)), rng.standard_normal(8)
-    theirs = lambda t, x, w, b: t.nn.functional.conv2d(x, w, b, **options)  # noqa: E731
-    both(lambda x, w, b: mg.conv2d(x, w, b, **options), theirs, [x, w, b], 1e-10, 1e-12)
-    single = [a.astype("float32") for a in (x, w, b)]
-    both(lambda x, w, b: mg.conv2d(x, w, b, **options), theirs, single, 1e-4, 1e-4)
-
-
-@pytest.mark.parametrize("op", ["max_pool2d", "avg_pool2d"])
-@pytest.mark.parametrize(
-    ("kernel", "options"),
-    [(2, {}), (3, {"stride": 2}), ((2, 3), {"stride": 1, "padding": (1, 0)}), (3, {"stride": 3, "padding": 1})],
-    ids=str,
-)
-def test_pooling(op: str, kernel: object, options: dict) -> None:
-    rng = np.random.default_rng(0)
-    for x in (rng.standard_normal((2, 3, 7, 8)), rng.integers(0, 3, (2, 3, 7, 8)).astype("float64")):  # ties, too
-        both(
-            lambda x: getattr(mg, op)(x, kernel, **options),
-            lambda t, x: getattr(t.nn.functional, op)(x, kernel, **options),
-            [x],
-            1e-12,
-            1e-14,
-        )
-
-
-def test_max_pooling_of_nan() -> None:
-    x = np.random.default_rng(0).standard_normal((1, 1, 6, 6))
-    x[0, 0, ::3, ::2] = np.nan
-    both(lambda x: mg.max_pool2d(x, 2), lambda t, x: t.nn.functional.max_pool2d(x, 2), [x], 0)
 
 
 @pytest.mark.parametrize("op", ["std", "norm"])

@@ -1,4 +1,4 @@
-"""Properties over drawn shapes, axes, broadcastings and windows: sizes of 0 and no axes at all included."""
+"""Properties over drawn shapes, axes and broadcastings: sizes of 0 and no axes at all included."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import minigrad as mg
-from minigrad.ops.conv import Geometry, output_size
 from tests import optable
 
 UNARY = ["negative", "abs", "exp", "tanh", "sigmoid", "relu"]
@@ -116,63 +115,3 @@ def test_shape_ops(shape: tuple[int, ...], data: st.DataObject) -> None:
     compare(lambda t: mg.concatenate([t, t], axis), lambda a: np.concatenate([a, a], axis), x)
     widths = tuple(data.draw(st.tuples(st.integers(0, 2), st.integers(0, 2))) for _ in shape)
     compare(lambda t: mg.pad(t, widths), lambda a: np.pad(a, widths), x)
-
-
-@st.composite
-def windows(draw: st.DrawFn, dims: int, *, pool: bool = False) -> tuple[tuple, tuple, Geometry]:
-    """(spatial sizes, kernel, geometry) of windows that fit."""
-    kernel, stride, padding, dilation, sizes = [], [], [], [], []
-    for _ in range(dims):
-        k, s = draw(st.integers(1, 3)), draw(st.integers(1, 3))
-        most = k // 2 if pool else 2
-        p, d = (draw(st.integers(0, most)), draw(st.integers(0, most))), 1 if pool else draw(st.integers(1, 2))
-        reach = max(1, d * (k - 1) + 1 - sum(p))
-        sizes.append(draw(st.integers(reach, reach + 3)))
-        kernel.append(k), stride.append(s), padding.append(p), dilation.append(d)
-    groups = 1 if pool else draw(st.integers(1, 2))
-    return tuple(sizes), tuple(kernel), Geometry(tuple(stride), tuple(padding), tuple(dilation), groups)
-
-
-@pytest.mark.parametrize("dims", [1, 2, 3])
-@given(data=st.data())
-def test_convolution_and_its_adjoints(dims: int, data: st.DataObject) -> None:
-    sizes, kernel, geometry = data.draw(windows(dims))
-    n, c, k = data.draw(st.integers(0, 2)), data.draw(st.integers(1, 2)), data.draw(st.integers(1, 2))
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((n, c * geometry.groups, *sizes))
-    w = rng.standard_normal((k * geometry.groups, c, *kernel))
-    y = mg.conv(x, w, geometry)
-    np.testing.assert_allclose(y, optable.brute_conv(x, w, geometry), atol=1e-12)
-    assert y.shape[2:] == tuple(map(output_size, sizes, kernel, *geometry[:3]))
-    g = rng.standard_normal(y.shape)
-    dx, dw = mg.conv_input(w, g, geometry, x.shape), mg.conv_weight(x, g, geometry, w.shape)
-    inner = float((g * y).sum())
-    np.testing.assert_allclose([(dx * x).sum(), (dw * w).sum()], inner, atol=1e-10)
-    np.testing.assert_allclose(dx, optable.brute_conv_input(w, g, geometry, x.shape), atol=1e-12)
-    np.testing.assert_allclose(dw, optable.brute_conv_weight(x, g, geometry, w.shape), atol=1e-12)
-
-
-@given(data=st.data(), n=st.integers(0, 2))
-def test_pooling(data: st.DataObject, n: int) -> None:
-    sizes, kernel, geometry = data.draw(windows(2, pool=True))
-    x = values((n, 2, *sizes), 5)
-    compare(lambda t: mg.max_pool(t, kernel, geometry)[0], lambda a: optable.brute_pool(a, kernel, geometry, np.max), x)
-    compare(
-        lambda t: mg.avg_pool(t, kernel, geometry),
-        lambda a: optable.brute_pool(a, kernel, geometry, np.sum) / np.prod(kernel),
-        x,
-    )
-
-
-@given(data=st.data())
-def test_max_pooling_of_ties_and_nan(data: st.DataObject) -> None:
-    """The first of the largest wins in row-major order, nan before everything, and padding never."""
-    sizes, kernel, geometry = data.draw(windows(2, pool=True))
-    x = data.draw(hnp.arrays("float64", (1, 1, *sizes), elements=st.sampled_from([-np.inf, -1.0, 0.0, 1.0, np.nan])))
-    value, index = mg.max_pool(x, kernel, geometry)
-    for o, places in optable.windows(x, kernel, geometry).items():
-        cell = [x[(0, 0, *p)] for p in places]
-        best = next((i for i, v in enumerate(cell) if np.isnan(v)), None)
-        best = int(np.argmax(cell)) if best is None else best
-        np.testing.assert_equal(value[(0, 0, *o)], cell[best])
-        assert index[(0, 0, *o)] == np.ravel_multi_index(places[best], sizes)

@@ -13,123 +13,307 @@ derivative of every order: convolution has no backward pass, it has two siblings
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
+from minigrad import backend
 from minigrad.backend import kernels, shape_of
 from minigrad.engine import op
-from minigrad.ops.shape import reshape
+from minigrad.ops.index import index_set
+from minigrad.ops.padding import pad
+from minigrad.ops.shape import flip as flip_axes
+from minigrad.window import Geometry, Sizes, of_rank, output_sizes, paddings, per_axis
 
-
-class Geometry(NamedTuple):
-    """How a window moves over the spatial axes: one number for each axis, and for padding a pair."""
-
-    stride: tuple[int, ...]
-    padding: tuple[tuple[int, int], ...]
-    dilation: tuple[int, ...]
-    groups: int = 1
-
-
-def output_size(size: int, kernel: int, stride: int, padding: tuple[int, int], dilation: int) -> int:
-    """How many positions a window has along an axis: `floor((i + p_lo + p_hi - d*(k - 1) - 1) / s) + 1`.
-
-    >>> output_size(6, kernel=3, stride=2, padding=(1, 1), dilation=1)
-    3
-    """
-    return (size + sum(padding) - dilation * (kernel - 1) - 1) // stride + 1
-
-
-def output_sizes(sizes: tuple[int, ...], kernel: tuple[int, ...], geometry: Geometry) -> tuple[int, ...]:
-    """`output_size` of each axis; a window larger than its axis raises, with the arithmetic."""
-    out = []
-    for axis, (i, k, s, p, d) in enumerate(zip(sizes, kernel, *geometry[:3], strict=True)):
-        out.append(output_size(i, k, s, p, d))
-        if out[-1] < 1:
-            raise ValueError(
-                f"the window does not fit on spatial axis {axis}: input {i} + padding {p[0]} + {p[1]} is smaller than "
-                f"the window, {d}*({k} - 1) + 1 = {d * (k - 1) + 1}"
-            )
-    return tuple(out)
+ALGORITHMS = ("auto", "im2col", "direct")
+MODES = ("zeros", "constant", "reflect", "replicate", "circular", "symmetric")
 
 
 @op
-def conv(x, w, geometry):
-    """Cross-correlation of x (N, C, *spatial) with w (K, C/groups, *kernel) -> (N, K, *out)."""
-    return kernels(x).conv(x, w, geometry)
+def _conv(x, w, b, geometry):
+    return kernels(x).conv(x, w, b, geometry)
 
 
 @op
-def conv_input(w, g, geometry, shape):
-    """The x-derivative of <g, conv(x, w)>, for an x of this shape: every g spreads w over the window it came from."""
+def _conv_input(w, g, geometry, shape):
     return kernels(w).conv_input(w, g, geometry, shape)
 
 
 @op
-def conv_weight(x, g, geometry, shape):
-    """The w-derivative of <g, conv(x, w)>, for a w of this shape: x and g correlated over all positions."""
+def _conv_weight(x, g, geometry, shape):
     return kernels(x).conv_weight(x, g, geometry, shape)
 
 
-conv.vjp(
-    x=lambda g, w, geometry, x_shape: conv_input(w, g, geometry, x_shape),
-    w=lambda g, x, geometry, w_shape: conv_weight(x, g, geometry, w_shape),
+_conv.vjp(
+    x=lambda g, w, geometry, x_shape: _conv_input(w, g, geometry, x_shape),
+    w=lambda g, x, geometry, w_shape: _conv_weight(x, g, geometry, w_shape),
+    b=lambda g: channel_sum(g),
 )
-conv_input.vjp(
-    w=lambda u, g, geometry, w_shape: conv_weight(u, g, geometry, w_shape),
-    g=lambda u, w, geometry: conv(u, w, geometry),
+_conv_input.vjp(
+    w=lambda u, g, geometry, w_shape: _conv_weight(u, g, geometry, w_shape),
+    g=lambda u, w, geometry: _conv(u, w, None, geometry),
 )
-conv_weight.vjp(
-    x=lambda v, g, geometry, x_shape: conv_input(v, g, geometry, x_shape),
-    g=lambda v, x, geometry: conv(x, v, geometry),
+_conv_weight.vjp(
+    x=lambda v, g, geometry, x_shape: _conv_input(v, g, geometry, x_shape),
+    g=lambda v, x, geometry: _conv(x, v, None, geometry),
 )
 
 
-def per_axis(name: str, value: Any, n: int, least: int) -> tuple[int, ...]:
-    """An int for every axis, or one int for each of n axes."""
-    values = tuple(value) if isinstance(value, (tuple, list)) else (value,) * n
-    if len(values) != n or not all(isinstance(v, int) and v >= least for v in values):
-        raise ValueError(f"{name} must be an integer of at least {least}, or {n} of them, got {value!r}")
-    return values
-
-
-def conv2d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
-    """2-D convolution, as deep learning uses the word: cross-correlation, without flipping the kernel.
-
-    `out[n, k, i, j] = bias[k] + sum_{c,u,v} weight[k, c, u, v] * x[n, c, i*stride + u*dilation - padding, ...]`
-
-    Args:
-        x: the input, (N, C, H, W), floating.
-        weight: the kernels, (K, C/groups, kH, kW).
-        bias: one number for each output channel, (K,).
-        stride, padding, dilation: one int for both axes, or a pair; padding is with zeros, the same on both sides.
-        groups: the channels are split into this many groups that do not see each other.
-
-    Returns:
-        (N, K, OH, OW), with OH = floor((H + 2*padding - dilation*(kH - 1) - 1) / stride) + 1.
-
-    Raises:
-        ValueError: channels that do not fit, or a window larger than the padded input.
+@op
+def channel_sum(g):
+    """The sum over all axes but the second: (N, C, *spatial) -> (C,). What the bias of a convolution gets back.
 
     >>> import minigrad as mg
-    >>> x = mg.arange(9.0).reshape(1, 1, 3, 3)
-    >>> w = mg.arange(4.0).reshape(1, 1, 2, 2)
-    >>> mg.conv2d(x, w)
-    tensor([[[[19., 25.],
-              [37., 43.]]]])
+    >>> mg.channel_sum(mg.ones((2, 3, 4, 4)))
+    tensor([32., 32., 32.])
     """
-    xs, ws = shape_of(x), shape_of(weight)
-    if len(xs) != 4 or len(ws) != 4:
-        raise ValueError(f"conv2d expects x (N, C, H, W) and weight (K, C/groups, kH, kW), got x {xs} and weight {ws}")
-    pads = per_axis("padding", padding, 2, 0)
-    geometry = Geometry(
-        per_axis("stride", stride, 2, 1), tuple((p, p) for p in pads), per_axis("dilation", dilation, 2, 1), groups
-    )
-    if not isinstance(groups, int) or groups < 1 or ws[0] % groups or xs[1] != ws[1] * groups:
+    return kernels(g).channel_sum(g)
+
+
+channel_sum.vjp(g=lambda u, g_shape: u.reshape(1, -1, *(1,) * (len(g_shape) - 2)) + backend.zeros(g_shape, u))
+
+
+def convolution_geometry(
+    sizes: Sizes, kernel: Sizes, stride: Any, padding: Any, dilation: Any, groups: Any, algorithm: str = "auto"
+) -> Geometry:
+    """The options of a convolution over these spatial sizes, checked and with one entry for each axis."""
+    n = len(sizes)
+    if algorithm not in ALGORITHMS:
+        raise ValueError(f"algorithm must be one of {ALGORITHMS}, got {algorithm!r}")
+    (count,) = per_axis("groups", groups, 1, 1)
+    steps, apart = per_axis("stride", stride, n, 1), per_axis("dilation", dilation, n, 1)
+    return Geometry(steps, paddings(padding, sizes, kernel, steps, apart), apart, count, algorithm)
+
+
+def check_shapes(name: str, xs: tuple, ws: tuple) -> None:
+    """x (N, C, *spatial) and w (K, C/groups, *kernel), with as many spatial axes and a kernel that is not empty."""
+    if len(xs) < 3 or len(xs) != len(ws):
+        hint = "; for a single sample put x[None]" if len(xs) + 1 == len(ws) else ""
         raise ValueError(
-            f"x has {xs[1]} channels, but a weight of shape {ws} with groups={groups} expects {ws[1]} * {groups} = "
+            f"{name} expects x (N, C, *spatial) and weight (K, C/groups, *kernel) with as many axes, got x {xs} and "
+            f"weight {ws}{hint}"
+        )
+    if 0 in ws[2:]:
+        raise ValueError(f"the kernel must have at least one element along each axis, got a weight of shape {ws}")
+
+
+def _check_channels(channels: int, ws: tuple, groups: int) -> None:
+    if ws[0] % groups or channels != ws[1] * groups:
+        raise ValueError(
+            f"x has {channels} channels, but a weight of shape {ws} with groups={groups} expects {ws[1]} * {groups} = "
             f"{ws[1] * groups}" + (f", and {ws[0]} kernels divided into {groups} groups" if ws[0] % groups else "")
         )
-    if bias is not None and shape_of(bias) != ws[:1]:
-        raise ValueError(f"bias must have shape {ws[:1]}, one number for each kernel, got {shape_of(bias)}")
+
+
+def check_bias(bias: Any, count: int) -> None:
+    """One number for each output channel."""
+    if bias is not None and shape_of(bias) != (count,):
+        raise ValueError(f"bias must have shape {(count,)}, one number for each kernel, got {shape_of(bias)}")
+
+
+def connected(weight: Any, connections: Any, channels: int) -> Any:
+    """The weights (links, *kernel) of a table of connections as a dense weight (K, channels, *kernel), else zeros."""
+    table = [list(row) for row in connections]
+    for k, row in enumerate(table):
+        if len(set(row)) != len(row) or any(c not in range(channels) for c in row):
+            raise ValueError(
+                f"connections[{k}] must list the channels that kernel {k} sees, each once, from 0 to {channels - 1}, "
+                f"got {row}"
+            )
+    kernels_, inputs = [k for k, row in enumerate(table) for _ in row], [c for row in table for c in row]
+    shape = shape_of(weight)
+    if not shape or shape[0] != len(inputs):
+        raise ValueError(
+            f"connections has {len(inputs)} links, so weight must be ({len(inputs)}, *kernel), one kernel a link, got "
+            f"{shape}"
+        )
+    dense = backend.zeros((len(table), channels, *shape[1:]), weight)
+    return index_set(dense, weight, (kernels_, inputs))[0]
+
+
+def padded(x: Any, pairs: tuple, mode: str, value: float) -> tuple[Any, tuple]:
+    """x and the zero padding it still needs: every other kind of border is laid around it here."""
+    if mode not in MODES:
+        raise ValueError(f"padding_mode must be one of {MODES}, got {mode!r}")
+    if value != 0 and mode != "constant":
+        raise ValueError(f"padding_value={value!r} goes with padding_mode='constant', got padding_mode={mode!r}")
+    if mode == "zeros" or (mode == "constant" and value == 0) or not any(map(any, pairs)):
+        return x, pairs
+    for axis, (n, pair) in enumerate(zip(shape_of(x)[2:], pairs, strict=True)):
+        most = {"reflect": n - 1, "circular": n, "symmetric": n}.get(mode, max(pair))
+        if max(pair) > most:
+            raise ValueError(
+                f"padding {pair} on spatial axis {axis} is wider than an input of {n} can fill: padding_mode={mode!r} "
+                f"reaches at most {most}"
+            )
+    return pad(x, ((0, 0), (0, 0), *pairs), mode, value), ((0, 0),) * len(pairs)
+
+
+def conv(
+    x,
+    weight,
+    bias=None,
+    *,
+    stride=1,
+    padding=0,
+    dilation=1,
+    groups=1,
+    padding_mode="zeros",
+    padding_value=0,
+    flip=False,
+    connections=None,
+    algorithm="auto",
+):
+    """Convolution over any number of spatial axes, as deep learning uses the word: cross-correlation.
+
+    `out[n, k, o] = bias[k] + sum_{c, t} weight[k, c, t] * x[n, c, o*stride + t*dilation - low]`, where o and t run over
+    the positions and the taps of the kernel, one number for each axis, and c over the channels that kernel k sees.
+
+    Args:
+        x: the input, (N, C, *spatial), float16 (computed in float32), float32 or float64; integers work, slowly.
+        weight: the kernels, (K, C/groups, *kernel). With `connections`, (links, *kernel).
+        bias: one number for each output channel, (K,).
+        stride, dilation: how far the window moves, and how far its taps are apart: an int, or one for each axis.
+        padding: an int, one for each axis, a (low, high) pair for each axis, "valid" (none), "same" (at any stride: the
+            output has ceil(size/stride) elements, the odd one goes to the end), "same_lower" (to the start), "full".
+        groups: the channels are split into this many groups that do not see each other; groups=C is a depthwise
+            convolution, with K/C kernels for each channel.
+        padding_mode: "zeros", "constant" (with `padding_value`), "reflect", "replicate", "circular" or "symmetric".
+        flip: whether to mirror the kernel along every spatial axis first: the convolution of mathematics.
+        connections: a table instead of groups: for each of the K kernels the input channels it sees. There is one
+            kernel of weights for each link, in the order of the table, and none for links that are absent.
+        algorithm: "im2col" (windows unrolled to rows, one matrix product a block), "direct" (tap by tap), or "auto",
+            which chooses from shapes and dtype.
+
+    Returns:
+        (N, K, *out), where out is `output_size(spatial, kernel, ...)`.
+
+    Raises:
+        ValueError: channels that do not fit, a window larger than the padded input, options that make no sense; the
+            message has the arithmetic.
+
+    Convolution has no backward pass, it has two siblings: of the trilinear form `T(x, w, g) = <g, conv(x, w)>` this is
+    dT/dg, and `conv_input` and `conv_weight` are dT/dx and dT/dw. The gradients of any one of the three are the other
+    two, so every derivative, of any order, is again one of three fast kernels.
+
+    Source: V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning", 2016. The table of
+    connections: Y. LeCun et al., "Gradient-based learning applied to document recognition", 1998, section II.B.
+
+    >>> import minigrad as mg
+    >>> step = mg.tensor([[[0.0, 0, 0, 0, 1, 2, 3, 3]]])
+    >>> mg.conv(step, mg.tensor([[[-1.0, 1]]]))  # where it rises
+    tensor([[[0., 0., 0., 1., 1., 1., 0.]]])
+    >>> mg.conv(step, mg.tensor([[[-1.0, 1]]]), flip=True)
+    tensor([[[ 0.,  0.,  0., -1., -1., -1.,  0.]]])
+    >>> mg.conv(step, mg.tensor([[[-1.0, 1]]]), stride=3, padding="same", padding_mode="replicate").shape
+    (1, 1, 3)
+    """
+    xs = shape_of(x)
+    if connections is not None:
+        if groups != 1:
+            raise ValueError(f"connections say which channels a kernel sees, so groups must stay 1, got {groups!r}")
+        weight = connected(weight, connections, xs[1] if len(xs) > 1 else 0)
+    ws = shape_of(weight)
+    check_shapes("conv", xs, ws)
+    geometry = convolution_geometry(xs[2:], ws[2:], stride, padding, dilation, groups, algorithm)
+    _check_channels(xs[1], ws, geometry.groups)
+    check_bias(bias, ws[0])
     output_sizes(xs[2:], ws[2:], geometry)
-    out = conv(x, weight, geometry)
-    return out if bias is None else out + reshape(bias, (1, -1, 1, 1))
+    x, pairs = padded(x, geometry.padding, padding_mode, padding_value)
+    if flip:
+        weight = flip_axes(weight, tuple(range(2, len(ws))))
+    return _conv(x, weight, bias, geometry._replace(padding=pairs))
+
+
+conv1d = of_rank(
+    conv,
+    1,
+    """1-D `conv`, with all its options: x (N, C, L), weight (K, C/groups, kL) -> (N, K, OL).
+
+    >>> import minigrad as mg
+    >>> mg.conv1d(mg.tensor([[[1.0, 2, 3, 4]]]), mg.tensor([[[1.0, 0, -1]]]), padding="same")
+    tensor([[[-2., -2., -2.,  3.]]])
+    """,
+)
+conv2d = of_rank(
+    conv,
+    2,
+    """2-D `conv`, with all its options: x (N, C, H, W), weight (K, C/groups, kH, kW) -> (N, K, OH, OW).
+
+    >>> import minigrad as mg
+    >>> mg.conv2d(mg.arange(9.0).reshape(1, 1, 3, 3), mg.arange(4.0).reshape(1, 1, 2, 2))
+    tensor([[[[19., 25.],
+              [37., 43.]]]])
+    """,
+)
+conv3d = of_rank(
+    conv,
+    3,
+    """3-D `conv`, with all its options: x (N, C, D, H, W), weight (K, C/groups, kD, kH, kW) -> (N, K, OD, OH, OW).
+
+    >>> import minigrad as mg
+    >>> mg.conv3d(mg.ones((1, 1, 2, 2, 2)), mg.ones((1, 1, 2, 2, 2)))
+    tensor([[[[[8.]]]]])
+    """,
+)
+
+
+def conv_input(weight, g, input_shape, *, stride=1, padding=0, dilation=1, groups=1, algorithm="auto"):
+    """The derivative of <g, conv(x, weight)> in x: every element of g spreads the kernel over the window it came from.
+
+    `dx[n, c, i] = sum_{k, o, t : o*stride + t*dilation - low = i} weight[k, c, t] * g[n, k, o]`
+
+    Args:
+        weight: the kernels, (K, C/groups, *kernel).
+        g: (N, K, *out), as `conv` of an input of shape `input_shape` gives it.
+        input_shape: (N, C, *spatial).
+        stride, padding, dilation, groups, algorithm: those of that `conv`.
+
+    Returns:
+        dx, of shape `input_shape`.
+
+    Raises:
+        ValueError: shapes that do not belong together.
+
+    >>> import minigrad as mg
+    >>> mg.conv_input(mg.tensor([[[1.0, 2]]]), mg.tensor([[[1.0, 1, 1]]]), (1, 1, 4))
+    tensor([[[1., 3., 3., 2.]]])
+    """
+    geometry = _sibling("conv_input", input_shape, shape_of(weight), g, stride, padding, dilation, groups, algorithm)
+    return _conv_input(weight, g, geometry, tuple(input_shape))
+
+
+def conv_weight(x, g, weight_shape, *, stride=1, padding=0, dilation=1, groups=1, algorithm="auto"):
+    """The derivative of <g, conv(x, weight)> in weight: x and g correlated over all positions.
+
+    `dw[k, c, t] = sum_{n, o} x[n, c, o*stride + t*dilation - low] * g[n, k, o]`
+
+    Args:
+        x: the input, (N, C, *spatial).
+        g: (N, K, *out), as `conv` of a weight of shape `weight_shape` gives it.
+        weight_shape: (K, C/groups, *kernel).
+        stride, padding, dilation, groups, algorithm: those of that `conv`.
+
+    Returns:
+        dw, of shape `weight_shape`.
+
+    Raises:
+        ValueError: shapes that do not belong together.
+
+    >>> import minigrad as mg
+    >>> mg.conv_weight(mg.tensor([[[1.0, 2, 3]]]), mg.tensor([[[1.0, 10]]]), (1, 1, 2))
+    tensor([[[21., 32.]]])
+    """
+    geometry = _sibling("conv_weight", shape_of(x), weight_shape, g, stride, padding, dilation, groups, algorithm)
+    return _conv_weight(x, g, geometry, tuple(weight_shape))
+
+
+def _sibling(name, xs, ws, g, stride, padding, dilation, groups, algorithm):
+    xs, ws = tuple(xs), tuple(ws)
+    check_shapes(name, xs, ws)
+    geometry = convolution_geometry(xs[2:], ws[2:], stride, padding, dilation, groups, algorithm)
+    _check_channels(xs[1], ws, geometry.groups)
+    expected = (xs[0], ws[0], *output_sizes(xs[2:], ws[2:], geometry))
+    if shape_of(g) != expected:
+        raise ValueError(
+            f"g must have the shape that conv gives for x {xs} and weight {ws}, {expected}, got {shape_of(g)}"
+        )
+    return geometry

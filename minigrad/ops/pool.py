@@ -1,109 +1,351 @@
 """Pooling, written like convolution: pairs of ops that are each other's gradient.
 
-Max pooling finds the index of the winner in each window. `pool_gather(x, index)` picks the values and
-`pool_scatter(g, index)` puts them back: each is the other's gradient. Average pooling and its adjoint likewise.
+Max and min pooling remember for each window which tap of it won. `pool_gather` picks those elements and `pool_scatter`
+puts them back: each is the other's gradient. Average pooling and its adjoint likewise.
+
+Decided once, for both devices: a tie goes to the first in row-major order, nan wins over everything, and padding never
+wins (it stands for -inf in max pooling, +inf in min pooling).
 """
 
 from __future__ import annotations
 
-from minigrad.backend import in_single, kernels, shape_of
+from typing import Any
+
+import numpy as np
+
+from minigrad import backend
+from minigrad.backend import in_single, kernels, raw, shape_of, xp
 from minigrad.engine import op
-from minigrad.ops.conv import Geometry, output_sizes, per_axis
+from minigrad.ops.elementwise import abs
+from minigrad.ops.elementwise import where as where_
+from minigrad.ops.index import index_set
+from minigrad.ops.shape import astype, reshape
+from minigrad.ops.transcendental import power
+from minigrad.window import AXES, Geometry, Sizes, of_rank, paddings, per_axis, pooling, taps_inside
+
+# ---- the ops --------------------------------------------------------------------------------------------------------
 
 
 @op
-def pool_gather(x, index):
-    """x (N, C, *spatial) at flat spatial indices (N, C, *out) -> (N, C, *out)."""
-    return kernels(x).pool_gather(x, index)
+def pool_gather(x, tap, kernel, geometry):
+    """From each window of x (N, C, *spatial), the element at tap (N, C, *out), its place in the flattened window."""
+    return kernels(x).pool_gather(x, tap, kernel, geometry)
 
 
 @op
-def pool_scatter(g, index, shape):
-    """Zeros of shape (N, C, *spatial) with g (N, C, *out) added at flat spatial indices."""
-    return kernels(g).pool_scatter(g, index, shape)
+def pool_scatter(g, tap, kernel, geometry, shape):
+    """Zeros of a shape (N, C, *spatial), with g (N, C, *out) added to each window at its tap."""
+    return kernels(g).pool_scatter(g, tap, kernel, geometry, shape)
 
 
-pool_gather.vjp(x=lambda g, index, x_shape: pool_scatter(g, index, x_shape))
-pool_scatter.vjp(g=lambda u, index: pool_gather(u, index))
+pool_gather.vjp(x=lambda g, tap, kernel, geometry, x_shape: pool_scatter(g, tap, kernel, geometry, x_shape))
+pool_scatter.vjp(g=lambda u, tap, kernel, geometry: pool_gather(u, tap, kernel, geometry))
 
 
-@op(aux=("index",))
-def max_pool(x, kernel, geometry):
-    """The largest value of each window of x (N, C, *spatial), and its flat spatial index."""
+@op(aux=("tap",))
+def _max_pool(x, kernel, geometry):
     return kernels(x).max_pool(x, kernel, geometry)
 
 
-max_pool.vjp(x=lambda g, index, x_shape: pool_scatter(g, index, x_shape))
+@op(aux=("tap",))
+def _min_pool(x, kernel, geometry):
+    return kernels(x).min_pool(x, kernel, geometry)
+
+
+_max_pool.vjp(x=lambda g, tap, kernel, geometry, x_shape: pool_scatter(g, tap, kernel, geometry, x_shape))
+_min_pool.vjp(x=lambda g, tap, kernel, geometry, x_shape: pool_scatter(g, tap, kernel, geometry, x_shape))
+
+
+@op
+def pool_index(tap, kernel, geometry, sizes, sources=None):
+    """The flat index into the spatial axes (of these sizes) that each tap (N, C, *out) of its window stands for.
+
+    `sources` says for each axis where its elements came from, if the windows went over rearranged ones.
+    """
+    library, n = xp(tap), len(kernel)
+    rest, flat = tap.astype(np.int64), library.zeros(tap.shape, np.int64)
+    scale = 1
+    for axis in reversed(range(n)):
+        k, s, (lo, _), d = kernel[axis], *(values[axis] for values in geometry[:3])
+        start = library.arange(tap.shape[axis + 2]).reshape(-1, *(1,) * (n - 1 - axis)) * s - lo
+        at = start + rest % k * d
+        flat += (at if sources is None else library.asarray(sources[axis])[at]) * scale
+        rest //= k
+        scale *= sizes[axis]
+    return flat
 
 
 @op
 @in_single
-def avg_pool(x, kernel, geometry):
-    """The mean of each window of x (N, C, *spatial), padding counted as zeros."""
-    return kernels(x).avg_pool(x, kernel, geometry)
+def _avg_pool(x, kernel, geometry, divisor):
+    x = x if x.dtype.kind == "f" else x.astype(np.float64)
+    return kernels(x).avg_pool(x, kernel, geometry, divisor)
 
 
 @op
 @in_single
-def avg_pool_input(g, kernel, geometry, shape):
-    """The adjoint of avg_pool: each g (N, C, *out) spread evenly over its window."""
-    return kernels(g).avg_pool_input(g, kernel, geometry, shape)
+def _avg_pool_input(g, kernel, geometry, divisor, shape):
+    return kernels(g).avg_pool_input(g, kernel, geometry, divisor, shape)
 
 
-avg_pool.vjp(x=lambda g, kernel, geometry, x_shape: avg_pool_input(g, kernel, geometry, x_shape))
-avg_pool_input.vjp(g=lambda u, kernel, geometry: avg_pool(u, kernel, geometry))
+_avg_pool.vjp(
+    x=lambda g, kernel, geometry, divisor, x_shape: _avg_pool_input(g, kernel, geometry, divisor, x_shape),
+)
+_avg_pool_input.vjp(g=lambda u, kernel, geometry, divisor: _avg_pool(u, kernel, geometry, divisor))
 
 
-def _window(name, x, kernel_size, stride, padding):
-    shape = shape_of(x)
-    if len(shape) != 4:
-        raise ValueError(f"{name} expects x (N, C, H, W), got shape {shape}")
-    kernel = per_axis("kernel_size", kernel_size, 2, 1)
-    pads = per_axis("padding", padding, 2, 0)
-    for p, k in zip(pads, kernel, strict=True):
-        if 2 * p > k:
-            raise ValueError(
-                f"padding must be at most half the kernel_size, got padding {pads} and kernel_size {kernel}"
-            )
-    steps = kernel if stride is None else per_axis("stride", stride, 2, 1)
-    geometry = Geometry(steps, tuple((p, p) for p in pads), (1, 1))
-    output_sizes(shape[2:], kernel, geometry)
-    return kernel, geometry
+# ---- arguments ------------------------------------------------------------------------------------------------------
 
 
-def max_pool2d(x, kernel_size, *, stride=None, padding=0):
+def _windows(
+    name: str, x: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
+) -> tuple[Sizes, Geometry, Geometry]:
+    """The kernel, and the geometry as it was asked for and with the padding that ceil mode adds."""
+    sizes = shape_of(x)[2:]
+    if not sizes:
+        raise ValueError(f"{name} expects x (N, C, *spatial), got shape {shape_of(x)}")
+    n = len(sizes)
+    kernel = per_axis("kernel_size", kernel_size, n, 1)
+    steps = kernel if stride is None else per_axis("stride", stride, n, 1)
+    apart = per_axis("dilation", dilation, n, 1)
+    asked = Geometry(steps, paddings(padding, sizes, kernel, steps, apart), apart)
+    return kernel, asked, pooling(sizes, kernel, asked, ceil_mode)
+
+
+def _counts(sizes: Sizes, kernel: Sizes, asked: Geometry, geometry: Geometry, with_padding: bool) -> Any:
+    """By what each window's sum is divided: one number, or for each axis the taps that count at each position."""
+    counts = []
+    for i, k, s, (lo, hi), (_, last), d in zip(
+        sizes, kernel, asked.stride, asked.padding, geometry.padding, asked.dilation, strict=True
+    ):
+        out = (i + lo + last - d * (k - 1) - 1) // s + 1
+        first, stop = (-lo, i + hi) if with_padding else (0, i)
+        counts.append(taps_inside(first, stop, k, s, lo, d, out))
+    if all(set(count) == {k} for count, k in zip(counts, kernel, strict=True)):
+        return int(np.prod(kernel))
+    return tuple(counts)
+
+
+# ---- the public functions -------------------------------------------------------------------------------------------
+
+
+def max_pool(x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
     """The largest value of each window.
 
     A tie goes to the first in row-major order, nan wins over everything, and padding never wins (it is -inf).
 
     Args:
-        x: the input, (N, C, H, W).
-        kernel_size, stride, padding: one int for both axes, or a pair; the stride defaults to the kernel size.
+        x: the input, (N, C, *spatial), with any number of spatial axes.
+        kernel_size, dilation: an int, or one for each axis.
+        stride: the same; default: the kernel size. Smaller, and the windows overlap.
+        padding: an int, one for each axis, a (low, high) pair for each axis, "valid", "same", "same_lower" or "full".
+        ceil_mode: whether a last window that sticks out at the end counts, where it starts inside the padded input.
+        return_indices: whether to return also where the winners are, as flat indices into the spatial axes.
 
     Returns:
-        (N, C, OH, OW), with OH = floor((H + 2*padding - kH) / stride) + 1.
+        (N, C, *out), with out = `output_size(spatial, kernel_size, ...)`; with `return_indices` a pair with int64
+        indices of the same shape.
+
+    Raises:
+        ValueError: a window larger than the padded input, or one that sees only padding.
 
     >>> import minigrad as mg
-    >>> mg.max_pool2d(mg.arange(9.0).reshape(1, 1, 3, 3), 2, stride=1)
+    >>> image = mg.arange(9.0).reshape(1, 1, 3, 3)
+    >>> mg.max_pool(image, 2, stride=1)
     tensor([[[[4., 5.],
               [7., 8.]]]])
+    >>> mg.max_pool(image, 2, ceil_mode=True, return_indices=True)[1]
+    tensor([[[[4, 5],
+              [7, 8]]]])
     """
-    return max_pool(x, *_window("max_pool2d", x, kernel_size, stride, padding))[0]
+    return _extreme(_max_pool, "max_pool", x, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
-def avg_pool2d(x, kernel_size, *, stride=None, padding=0):
-    """The mean of each window; padding counts as zeros.
+def min_pool(x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+    """The smallest value of each window: `max_pool` with the order turned round; padding is +inf and never wins.
 
-    Args:
-        x: the input, (N, C, H, W), floating.
-        kernel_size, stride, padding: one int for both axes, or a pair; the stride defaults to the kernel size.
-
-    Returns:
-        (N, C, OH, OW), with OH = floor((H + 2*padding - kH) / stride) + 1.
+    Arguments, result and errors as for `max_pool`.
 
     >>> import minigrad as mg
-    >>> mg.avg_pool2d(mg.arange(9.0).reshape(1, 1, 3, 3), 2, stride=1)
+    >>> mg.min_pool(mg.arange(9.0).reshape(1, 1, 3, 3), 2, stride=1)
+    tensor([[[[0., 1.],
+              [3., 4.]]]])
+    """
+    return _extreme(_min_pool, "min_pool", x, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+def _extreme(pool, name, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices):
+    kernel, _, geometry = _windows(name, x, kernel_size, stride, padding, dilation, ceil_mode)
+    value, tap = pool(x, kernel, geometry)
+    return (value, pool_index(tap, kernel, geometry, shape_of(x)[2:])) if return_indices else value
+
+
+def avg_pool(
+    x,
+    kernel_size,
+    *,
+    stride=None,
+    padding=0,
+    dilation=1,
+    ceil_mode=False,
+    count_include_pad=True,
+    divisor_override=None,
+):
+    """The mean of each window.
+
+    Args:
+        x: the input, (N, C, *spatial), with any number of spatial axes; integers give float64.
+        kernel_size, stride, padding, dilation, ceil_mode: as for `max_pool`. What sticks out in ceil mode is no padding
+            and never counts.
+        count_include_pad: whether padding counts, as zeros; else only the elements of x that a window sees do.
+        divisor_override: a number to divide every window's sum by instead.
+
+    Returns:
+        (N, C, *out), with out = `output_size(spatial, kernel_size, ...)`.
+
+    Raises:
+        ValueError: a window larger than the padded input, or one that sees only padding; a divisor of 0.
+
+    >>> import minigrad as mg
+    >>> mg.avg_pool(mg.arange(9.0).reshape(1, 1, 3, 3), 2, stride=1)
     tensor([[[[2., 3.],
               [5., 6.]]]])
+    >>> mg.avg_pool(mg.ones((1, 1, 3)), 3, stride=2, padding=1, count_include_pad=False)
+    tensor([[[1., 1.]]])
     """
-    return avg_pool(x, *_window("avg_pool2d", x, kernel_size, stride, padding))
+    kernel, asked, geometry = _windows("avg_pool", x, kernel_size, stride, padding, dilation, ceil_mode)
+    if divisor_override is None:
+        divisor = _counts(shape_of(x)[2:], kernel, asked, geometry, count_include_pad)
+    elif divisor_override == 0:
+        raise ValueError("divisor_override must not be 0")
+    else:
+        divisor = divisor_override
+    return _avg_pool(x, kernel, geometry, divisor)
+
+
+def lp_pool(x, norm_type, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=False):
+    """The p-norm of each window, `(sum |x|^p)^(1/p)`: the sum for p = 1, near the maximum for a large p.
+
+    The gradient of a window of zeros is 0. (PyTorch raises x itself to the power, so that for an odd p it differs
+    for negative x, and scales up the windows that stick out in ceil mode.)
+
+    Args:
+        x: the input, (N, C, *spatial), floating.
+        norm_type: p, above 0; inf is `max_pool` of |x|.
+        kernel_size, stride, padding, dilation, ceil_mode: as for `max_pool`; padding is with zeros.
+
+    Returns:
+        (N, C, *out).
+
+    Raises:
+        ValueError: a p that is not above 0, and as `max_pool`.
+
+    Source: P. Sermanet, S. Chintala and Y. LeCun, "Convolutional neural networks applied to house numbers digit
+    classification", 2012, section 2.2.
+
+    >>> import minigrad as mg
+    >>> mg.lp_pool(mg.tensor([[[3.0, 4, 0, 0]]]), 2, 2)
+    tensor([[[5., 0.]]])
+    """
+    if not norm_type > 0:
+        raise ValueError(f"norm_type must be above 0, got {norm_type!r}")
+    if norm_type == np.inf:
+        return max_pool(abs(x), kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode)
+    kernel, _, geometry = _windows("lp_pool", x, kernel_size, stride, padding, dilation, ceil_mode)
+    half = raw(x).dtype == np.float16
+    total = _avg_pool(power(abs(astype(x, np.float32) if half else x), norm_type), kernel, geometry, 1)
+    empty = total == 0
+    root = where_(empty, 0.0, power(where_(empty, 1.0, total), 1 / norm_type))
+    return astype(root, np.float16) if half else root
+
+
+def max_unpool(x, indices, kernel_size, *, stride=None, padding=0, output_size=None):
+    """The values of a max pooling laid back where they came from, zeros elsewhere: its partial inverse.
+
+    Args:
+        x: (N, C, *out), floating.
+        indices: int64 of the same shape: flat indices into the spatial axes of the result, as `max_pool` returns them
+            with `return_indices=True`. Where one repeats, one of its values wins and the others get no gradient.
+        kernel_size, stride, padding: those of that pooling.
+        output_size: the spatial sizes of the result; default: (out - 1)*stride - low - high + kernel_size.
+
+    Returns:
+        (N, C, *output_size).
+
+    Raises:
+        ValueError: shapes that differ, or an index or a size out of range.
+
+    Source: M. D. Zeiler and R. Fergus, "Visualizing and understanding convolutional networks", 2014, section 2.1.
+
+    >>> import minigrad as mg
+    >>> values, places = mg.max_pool(mg.tensor([[[1.0, 3, 2, 0]]]), 2, return_indices=True)
+    >>> mg.max_unpool(values, places, 2)
+    tensor([[[0., 3., 2., 0.]]])
+    """
+    xs, n = shape_of(x), len(shape_of(x)) - 2
+    if n < 1 or shape_of(indices) != xs:
+        raise ValueError(
+            f"max_unpool expects x (N, C, *out) and indices of the same shape, got {xs} and {shape_of(indices)}"
+        )
+    kernel = per_axis("kernel_size", kernel_size, n, 1)
+    steps = kernel if stride is None else per_axis("stride", stride, n, 1)
+    pairs = paddings(padding, xs[2:], kernel, steps, (1,) * n)
+    usual = tuple((o - 1) * s - sum(p) + k for o, s, p, k in zip(xs[2:], steps, pairs, kernel, strict=True))
+    sizes = usual if output_size is None else per_axis("output_size", output_size, n, 1)
+    for axis, (size, default, s) in enumerate(zip(sizes, usual, steps, strict=True)):
+        if not default - s < size < default + s:
+            raise ValueError(
+                f"output_size on spatial axis {axis} must be between {default - s + 1} and {default + s - 1}, less "
+                f"than the stride {s} from {default}, got {size}"
+            )
+    flat, size = raw(indices).reshape(-1), int(np.prod(sizes))
+    if flat.size and (int(flat.min()) < 0 or int(flat.max()) >= size):
+        raise ValueError(f"indices must be from 0 to {size - 1}, got {int(flat.min())} to {int(flat.max())}")
+    planes = xp(flat).arange(flat.size) // max(1, int(np.prod(xs[2:])))
+    zeros = backend.zeros((xs[0] * xs[1], size), x)
+    return reshape(index_set(zeros, reshape(x, (-1,)), (planes, flat))[0], (*xs[:2], *sizes))
+
+
+# ---- for one, two and three axes ------------------------------------------------------------------------------------
+
+_RANKED = """{n}-D `{name}`: x (N, C, {axes}).
+
+    >>> import minigrad as mg
+    >>> mg.{name}{n}d(mg.arange({size}.0).reshape(1, 1, {sizes}), {arguments}).reshape(-1)
+    {result}
+    """
+
+
+def _ranked(function: Any, n: int, arguments: str, result: str) -> Any:
+    sizes = {1: "4", 2: "2, 2", 3: "1, 2, 2"}[n]
+    doc = _RANKED.format(
+        n=n, name=function.__name__, axes=AXES[n], size=4, sizes=sizes, arguments=arguments, result=result
+    )
+    return of_rank(function, n, doc)
+
+
+max_pool1d = _ranked(max_pool, 1, "2", "tensor([1., 3.])")
+max_pool2d = _ranked(max_pool, 2, "2", "tensor([3.])")
+max_pool3d = _ranked(max_pool, 3, "(1, 2, 2)", "tensor([3.])")
+min_pool1d = _ranked(min_pool, 1, "2", "tensor([0., 2.])")
+min_pool2d = _ranked(min_pool, 2, "2", "tensor([0.])")
+min_pool3d = _ranked(min_pool, 3, "(1, 2, 2)", "tensor([0.])")
+avg_pool1d = _ranked(avg_pool, 1, "2", "tensor([0.5, 2.5])")
+avg_pool2d = _ranked(avg_pool, 2, "2", "tensor([1.5])")
+avg_pool3d = _ranked(avg_pool, 3, "(1, 2, 2)", "tensor([1.5])")
+lp_pool1d = _ranked(lp_pool, 1, "1, 2", "tensor([1., 5.])")
+lp_pool2d = _ranked(lp_pool, 2, "1, 2", "tensor([6.])")
+lp_pool3d = _ranked(lp_pool, 3, "1, (1, 2, 2)", "tensor([6.])")
+
+
+def _unpool(n: int, sizes: str) -> Any:
+    doc = f"""{n}-D `max_unpool`: x and indices (N, C, {AXES[n]}).
+
+    >>> import minigrad as mg
+    >>> mg.max_unpool{n}d(mg.tensor([5.0]).reshape({sizes}), mg.tensor([1]).reshape({sizes}), 2).shape
+    (1, 1, {", ".join("2" * n)})
+    """
+    return of_rank(max_unpool, n, doc)
+
+
+max_unpool1d, max_unpool2d, max_unpool3d = _unpool(1, "1, 1, 1"), _unpool(2, "1, 1, 1, 1"), _unpool(3, "1, 1, 1, 1, 1")

@@ -6,9 +6,8 @@ import math
 
 from minigrad import Tensor, conv2d, zeros
 from minigrad.nn import init
-from minigrad.nn.layers import window
 from minigrad.nn.module import Module, Parameter
-from minigrad.ops.conv import per_axis
+from minigrad.window import Geometry, explain, per_axis
 
 Size = int | tuple[int, int]
 
@@ -63,7 +62,8 @@ class Conv2d(Module):
         self.padding = per_axis("padding", padding, 2, 0)
         self.dilation = per_axis("dilation", dilation, 2, 1)
         self.groups = groups
-        self.weight = Parameter(zeros((out_channels, in_channels // groups, *self.kernel_size)))
+        # In memory (kH, kW, in, out), as the kernels multiply it; its gradient and an optimizer's state follow.
+        self.weight = Parameter(zeros((*self.kernel_size, in_channels // groups, out_channels)).transpose((3, 2, 0, 1)))
         self.bias = Parameter(zeros(out_channels)) if bias else None
         self.reset_parameters()
 
@@ -99,7 +99,8 @@ class Conv2d(Module):
 
     def explain_size(self, shape: tuple[int, ...]) -> str:
         """The formula of OH and OW with its numbers."""
-        return window.explain(shape[2:], self.kernel_size, self.stride, self.padding, self.dilation)
+        geometry = Geometry(self.stride, tuple((p, p) for p in self.padding), self.dilation)
+        return explain(shape[2:], self.kernel_size, geometry)
 
     def extra_repr(self) -> str:
         """The arguments, as PyTorch shows them: those that differ from their defaults, and the stride."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from minigrad import Tensor, avg_pool2d, max_pool2d
-from minigrad.nn.layers import window
 from minigrad.nn.module import Module
-from minigrad.ops.conv import per_axis
+from minigrad.window import Geometry, explain, per_axis
 
 Size = int | tuple[int, int]
 
@@ -88,4 +87,4 @@ class AvgPool2d(Module):
 
 def _explain(pool: MaxPool2d | AvgPool2d, shape: tuple[int, ...]) -> str:
     kernel, stride, padding = (per_axis("", value, 2, 0) for value in (pool.kernel_size, pool.stride, pool.padding))
-    return window.explain(shape[2:], kernel, stride, padding, dilation=(1, 1))
+    return explain(shape[2:], kernel, Geometry(stride, tuple((p, p) for p in padding), (1, 1)))

@@ -1,0 +1,158 @@
+"""Pooling, tap by tap over blocks of positions, in runs of N*C numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from minigrad.kernels.cpu.memory import (
+    SWEEP,
+    Array,
+    Block,
+    Sizes,
+    as_runs,
+    blocks,
+    channels_second,
+    meetings,
+    pixels_first,
+)
+from minigrad.window import Geometry, out_sizes
+
+
+def _cut(sizes: Sizes, run: int) -> Iterator[Block]:
+    return blocks(sizes, max(1, SWEEP // max(run, 1)))
+
+
+def max_pool(x: Array, kernel: Sizes, geometry: Geometry) -> tuple[Array, Array]:
+    """The largest value of each window and the tap that holds it: the first at a tie, nan before everything."""
+    return _extreme(x, kernel, geometry, np.maximum)
+
+
+def min_pool(x: Array, kernel: Sizes, geometry: Geometry) -> tuple[Array, Array]:
+    """The smallest value of each window and the tap that holds it: the first at a tie, nan before everything."""
+    return _extreme(x, kernel, geometry, np.minimum)
+
+
+def _extreme(x: Array, kernel: Sizes, geometry: Geometry, better: Any) -> tuple[Array, Array]:
+    out, (n, c) = out_sizes(x.shape[2:], kernel, geometry), x.shape[:2]
+    runs = as_runs(pixels_first(x))
+    number = np.min_scalar_type(prod(kernel) - 1)
+    best, tap = np.empty((*out, n * c), x.dtype), np.empty((*out, n * c), number)
+    if kernel == x.shape[2:] and prod(out) == 1 and not any(map(any, geometry.padding)):
+        rows = runs.reshape(prod(kernel), n * c)
+        tap[...] = rows.argmax(0) if better is np.maximum else rows.argmin(0)
+        best[...] = np.take_along_axis(rows, tap.reshape(1, n * c).astype(np.intp), 0)[0]
+    else:
+        for block in _cut(out, n * c):
+            _extreme_block(runs, kernel, geometry, better, block, best[block], tap[block])
+    return channels_second(best.reshape(*out, n, c)), channels_second(tap.reshape(*out, n, c))
+
+
+def _extreme_block(
+    runs: Array, kernel: Sizes, geometry: Geometry, better: Any, block: Block, best: Array, tap: Array
+) -> None:
+    met = [m for m in meetings(kernel, runs.shape[:-1], block, geometry) if all(s.stop for s in m[1])]
+    whole = tuple(slice(0, n) for n in best.shape[:-1])
+    start = next((m for m in met if m[1] == whole), None)
+    if start is None:
+        best[...] = _worst(best.dtype, better)
+    else:
+        best[...] = runs[start[2]]
+    for number, inside, source in met:
+        if start is None or number != start[0]:
+            better(best[inside], runs[source], out=best[inside])
+    # The last tap first, so that the first of several equal ones stays. Padding is never asked, so it cannot win.
+    for number, inside, source in reversed(met):
+        np.copyto(tap[inside], number, where=runs[source] == best[inside])
+    if best.dtype.kind == "f" and np.isnan(best).any():
+        for number, inside, source in reversed(met):
+            np.copyto(tap[inside], number, where=np.isnan(runs[source]))
+
+
+def _worst(dtype: np.dtype, better: Any) -> Any:
+    if dtype.kind == "f":
+        return -np.inf if better is np.maximum else np.inf
+    if dtype.kind == "b":
+        return better is np.minimum
+    return np.iinfo(dtype).min if better is np.maximum else np.iinfo(dtype).max
+
+
+def pool_gather(x: Array, tap: Array, kernel: Sizes, geometry: Geometry) -> Array:
+    """From each window of x (N, C, *spatial), the element at its tap (N, C, *out)."""
+    runs, taps = as_runs(pixels_first(x)), as_runs(pixels_first(tap))
+    out = np.zeros(taps.shape, x.dtype)
+    for block in _cut(taps.shape[:-1], taps.shape[-1]):
+        for number, inside, source in meetings(kernel, x.shape[2:], block, geometry):
+            np.copyto(out[block][inside], runs[source], where=taps[block][inside] == number)
+    return channels_second(out.reshape(*tap.shape[2:], *tap.shape[:2]))
+
+
+def pool_scatter(g: Array, tap: Array, kernel: Sizes, geometry: Geometry, shape: Sizes) -> Array:
+    """Zeros of this shape, with g (N, C, *out) added to each window at its tap (N, C, *out)."""
+    runs, taps = as_runs(pixels_first(g)), as_runs(pixels_first(tap))
+    dtype = np.dtype(np.float32) if g.dtype == np.float16 else g.dtype
+    total = np.zeros((*shape[2:], shape[0] * shape[1]), dtype)
+    apart = all(s > d * (k - 1) for k, s, d in zip(kernel, geometry.stride, geometry.dilation, strict=True))
+    for block in _cut(taps.shape[:-1], taps.shape[-1]):
+        for number, inside, source in meetings(kernel, shape[2:], block, geometry):
+            won = taps[block][inside] == number
+            if apart:  # no element lies in two windows
+                np.copyto(total[source], runs[block][inside], where=won)
+            else:
+                total[source] += np.where(won, runs[block][inside], 0)
+    return channels_second(total.reshape(*shape[2:], *shape[:2])).astype(g.dtype, copy=False)
+
+
+def _divide(total: Array, divisor: Any) -> None:
+    """total (*out, run) by one number, or by the product of the numbers that each axis has for its positions."""
+    if not isinstance(divisor, tuple):
+        total /= np.asarray(divisor, total.dtype)
+        return
+    for axis, counts in enumerate(divisor):
+        total /= np.asarray(counts, total.dtype).reshape(-1, *(1,) * (total.ndim - 1 - axis))
+
+
+def avg_pool(x: Array, kernel: Sizes, geometry: Geometry, divisor: Any) -> Array:
+    """The sum of each window of x (N, C, *spatial), divided by one number or by (a tuple for each axis) of them.
+
+    A window is a product of intervals, so the sum goes axis by axis: k + k additions instead of k * k.
+    """
+    runs, out = as_runs(pixels_first(x)), out_sizes(x.shape[2:], kernel, geometry)
+    for axis, (k, o) in enumerate(zip(kernel, out, strict=True)):
+        runs = _sum_along(runs, axis, k, o, geometry)
+    _divide(runs, divisor)
+    return channels_second(runs.reshape(*out, *x.shape[:2]))
+
+
+def _along(axis: int, k: int, size: int, out: int, geometry: Geometry) -> Iterator[tuple[Block, Block]]:
+    """For each tap along one axis: the positions that find it inside, and where."""
+    one = geometry._replace(
+        stride=(geometry.stride[axis],), padding=(geometry.padding[axis],), dilation=(geometry.dilation[axis],)
+    )
+    before = (slice(None),) * axis
+    for _, inside, source in meetings((k,), (size,), (slice(0, out),), one):
+        yield (*before, *inside), (*before, *source)
+
+
+def _sum_along(x: Array, axis: int, k: int, out: int, geometry: Geometry) -> Array:
+    if out == 1 and k == x.shape[axis] and geometry.padding[axis] == (0, 0) and geometry.dilation[axis] == 1:
+        return x.sum(axis, keepdims=True)
+    total = np.zeros((*x.shape[:axis], out, *x.shape[axis + 1 :]), x.dtype)
+    for inside, source in _along(axis, k, x.shape[axis], out, geometry):
+        total[inside] += x[source]
+    return total
+
+
+def avg_pool_input(g: Array, kernel: Sizes, geometry: Geometry, divisor: Any, shape: Sizes) -> Array:
+    """The adjoint of `avg_pool`: each gradient, divided, spread over its window."""
+    runs = as_runs(pixels_first(g)).copy()
+    _divide(runs, divisor)
+    for axis, (k, size) in enumerate(zip(kernel, shape[2:], strict=True)):
+        total = np.zeros((*runs.shape[:axis], size, *runs.shape[axis + 1 :]), g.dtype)
+        for inside, source in _along(axis, k, size, runs.shape[axis], geometry):
+            total[source] += runs[inside]
+        runs = total
+    return channels_second(runs.reshape(*shape[2:], *shape[:2]))

@@ -1,0 +1,253 @@
+"""How windows lie over the spatial axes of an array: the arithmetic that convolution, pooling and their layers share.
+
+A window of k taps, d apart, spans `d*(k - 1) + 1` elements and moves by s. Over i elements with `lo` and `hi` elements
+of padding it has `floor((i + lo + hi - d*(k - 1) - 1) / s) + 1` positions (V. Dumoulin and F. Visin, "A guide to
+convolution arithmetic for deep learning", 2016, relationship 15). Every size in minigrad comes from here.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Any, NamedTuple
+
+from minigrad.backend import shape_of
+
+Pairs = tuple[tuple[int, int], ...]
+Sizes = tuple[int, ...]
+
+ROUNDINGS = ("floor", "ceil", "exact")
+PADDINGS = ("valid", "same", "same_lower", "full")
+
+
+class Geometry(NamedTuple):
+    """How a window moves over the spatial axes: one number for each axis, for padding a pair; and who computes it."""
+
+    stride: Sizes
+    padding: Pairs
+    dilation: Sizes
+    groups: int = 1
+    algorithm: str = "auto"
+
+
+# ---- arguments ------------------------------------------------------------------------------------------------------
+
+
+def per_axis(name: str, value: Any, n: int, least: int) -> Sizes:
+    """An int for every axis, or one int for each of n axes."""
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value,) * n
+    try:
+        numbers = tuple(map(operator.index, values))
+    except TypeError:
+        numbers = ()
+    if len(numbers) != n or any(isinstance(v, bool) or v < least for v in values):
+        raise ValueError(f"{name} must be an integer of at least {least}, or {n} of them, got {value!r}")
+    return numbers
+
+
+def paddings(padding: Any, sizes: Sizes, kernel: Sizes, stride: Sizes, dilation: Sizes) -> Pairs:
+    """(low, high) for each axis, from an int, an int or a pair for each axis, or one of `PADDINGS`."""
+    n = len(sizes)
+    if isinstance(padding, str):
+        if padding not in PADDINGS:
+            raise ValueError(f"padding must be numbers or one of {PADDINGS}, got {padding!r}")
+        return tuple(_named(padding, *axis) for axis in zip(sizes, kernel, stride, dilation, strict=True))
+    if isinstance(padding, (tuple, list)) and len(padding) == n and any(isinstance(p, (tuple, list)) for p in padding):
+        if all(isinstance(p, (tuple, list)) and len(p) == 2 for p in padding):
+            return tuple(per_axis("padding", pair, 2, 0) for pair in padding)  # type: ignore[misc]
+        raise ValueError(f"padding must be an int, or an int or a pair for each of {n} axes, got {padding!r}")
+    try:
+        return tuple((p, p) for p in per_axis("padding", padding, n, 0))
+    except ValueError:
+        raise ValueError(
+            f"padding must be an integer of at least 0, one for each of {n} axes, a (low, high) pair for each, or one "
+            f"of {PADDINGS}, got {padding!r}"
+        ) from None
+
+
+def _named(padding: str, size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
+    span = dilation * (kernel - 1) + 1
+    if padding == "valid":
+        return 0, 0
+    if padding == "full":
+        return span - 1, span - 1
+    total = max(0, (-(-size // stride) - 1) * stride + span - size)  # what ceil(size / stride) positions need
+    less = total // 2
+    return (less, total - less) if padding == "same" else (total - less, less)
+
+
+AXES = {1: "L", 2: "H, W", 3: "D, H, W"}
+
+
+def of_rank(function: Callable, n: int, doc: str) -> Callable:
+    """`function`, which takes any number of spatial axes, for n of them: `conv` as `conv2d`."""
+
+    @wraps(function)
+    def ranked(x, *args, **options):
+        if len(shape_of(x)) != n + 2:
+            hint = "; for a single sample put x[None]" if len(shape_of(x)) == n + 1 else ""
+            raise ValueError(f"{ranked.__name__} expects x (N, C, {AXES[n]}), got shape {shape_of(x)}{hint}")
+        return function(x, *args, **options)
+
+    ranked.__name__ = ranked.__qualname__ = f"{function.__name__}{n}d"
+    ranked.__doc__ = doc
+    return ranked
+
+
+# ---- sizes ----------------------------------------------------------------------------------------------------------
+
+
+def formula(i: int, k: int, s: int, p: tuple[int, int], d: int) -> str:
+    """`(i + 2*p - k)/s + 1` with its numbers; k is the span of a dilated kernel, and padding of 0 is left out.
+
+    >>> formula(28, 5, 1, (2, 2), 1), formula(10, 3, 2, (0, 0), 2), formula(6, 3, 2, (0, 1), 1)
+    ('(28 + 2*2 - 5)/1 + 1', '(10 - 5)/2 + 1', '(6 + 0 + 1 - 3)/2 + 1')
+    """
+    border = "" if p == (0, 0) else f" + 2*{p[0]}" if p[0] == p[1] else f" + {p[0]} + {p[1]}"
+    return f"({i}{border} - {d * (k - 1) + 1})/{s} + 1"
+
+
+def explain(sizes: Sizes, kernel: Sizes, geometry: Geometry) -> str:
+    """The output size of each axis as arithmetic, once where all are the same.
+
+    >>> explain((28, 28), (5, 5), Geometry((1, 1), ((0, 0), (0, 0)), (1, 1)))
+    '(28 - 5)/1 + 1 = 24'
+    >>> explain((9, 8), (3, 3), Geometry((2, 2), ((1, 1), (1, 1)), (1, 2)))
+    '(9 + 2*1 - 3)/2 + 1 = 5 and floor((8 + 2*1 - 5)/2) + 1 = 3'
+    """
+    texts = []
+    for i, k, s, p, d in zip(sizes, kernel, *geometry[:3], strict=True):
+        text = formula(i, k, s, p, d)
+        if (i + sum(p) - d * (k - 1) - 1) % s:
+            text = f"floor({text.removesuffix(' + 1')}) + 1"
+        texts.append(f"{text} = {positions(i, k, s, p, d)}")
+    return " and ".join(dict.fromkeys(texts))
+
+
+def positions(i: int, k: int, s: int, p: tuple[int, int], d: int, rounding: str = "floor") -> int:
+    """How many positions a window has along one axis; below 1 where it does not fit."""
+    room = i + p[0] + p[1] - d * (k - 1) - 1
+    if rounding == "ceil":
+        count = -(-room // s) + 1
+        return count - 1 if (count - 1) * s >= i + p[0] else count  # the last one must start inside
+    if rounding == "exact" and room % s:
+        raise ValueError(
+            f"the window does not fit a whole number of times: {formula(i, k, s, p, d)} = {room / s + 1:.10g}; "
+            f"rounding='floor' leaves {room % s} of the padded input unread at the end"
+        )
+    return room // s + 1
+
+
+def out_sizes(sizes: Sizes, kernel: Sizes, geometry: Geometry) -> Sizes:
+    """`positions` along each axis, of windows that are known to fit."""
+    return tuple(positions(*axis) for axis in zip(sizes, kernel, *geometry[:3], strict=True))
+
+
+def output_sizes(sizes: Sizes, kernel: Sizes, geometry: Geometry, rounding: str = "floor") -> Sizes:
+    """`positions` along each axis; a window larger than its axis raises, with the arithmetic."""
+    out = []
+    for axis, (i, k, s, p, d) in enumerate(zip(sizes, kernel, *geometry[:3], strict=True)):
+        if i + p[0] + p[1] < d * (k - 1) + 1:
+            raise ValueError(
+                f"the window does not fit on spatial axis {axis}: input {i} + padding {p[0]} + {p[1]} is smaller than "
+                f"the window, {d}*({k} - 1) + 1 = {d * (k - 1) + 1}"
+            )
+        out.append(positions(i, k, s, p, d, rounding))
+    return tuple(out)
+
+
+def _asked(size: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any) -> tuple[Sizes, Sizes, Geometry]:
+    sizes = per_axis("size", size, len(size) if isinstance(size, (tuple, list)) else 1, 0)
+    n = len(sizes)
+    kernel, steps = per_axis("kernel_size", kernel_size, n, 1), per_axis("stride", stride, n, 1)
+    apart = per_axis("dilation", dilation, n, 1)
+    return sizes, kernel, Geometry(steps, paddings(padding, sizes, kernel, steps, apart), apart)
+
+
+def output_size(size, kernel_size, *, stride=1, padding=0, dilation=1, rounding="floor"):
+    """How many positions a window has: the size of what a convolution or a pooling gives.
+
+    `floor((size + low + high - dilation*(kernel_size - 1) - 1) / stride) + 1` along each axis.
+
+    Args:
+        size: of the input: an int, or one for each spatial axis.
+        kernel_size, stride, dilation: an int, or one for each axis.
+        padding: an int, one for each axis, a (low, high) pair for each axis, "valid" (none), "same" (the output has
+            ceil(size/stride) elements, an odd one of padding goes to the end), "same_lower" (to the start) or "full"
+            (every position that touches the input).
+        rounding: "floor"; "ceil", which adds a last window that sticks out, but only where it starts inside the input
+            or its padding at the start; or "exact", where a fraction is an error.
+
+    Returns:
+        An int for an int, else a tuple.
+
+    Raises:
+        ValueError: a window larger than the padded input, or one that does not fit exactly where that was asked for.
+
+    Source: V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning", 2016, section 2.4.
+
+    >>> import minigrad as mg
+    >>> mg.output_size(227, 11, stride=4)
+    55
+    >>> mg.output_size((224, 112), 3, stride=2, padding="same")
+    (112, 56)
+    >>> mg.output_size(10, 3, stride=2), mg.output_size(10, 3, stride=2, rounding="ceil")
+    (4, 5)
+    >>> mg.output_size(10, 3, stride=2, rounding="exact")
+    Traceback (most recent call last):
+        ...
+    ValueError: the window does not fit a whole number of times: (10 - 3)/2 + 1 = 4.5; rounding='floor' leaves 1 of the padded input unread at the end
+    """  # noqa: E501
+    if rounding not in ROUNDINGS:
+        raise ValueError(f"rounding must be one of {ROUNDINGS}, got {rounding!r}")
+    out = output_sizes(*_asked(size, kernel_size, stride, padding, dilation), rounding)
+    return out if isinstance(size, (tuple, list)) else out[0]
+
+
+def unread(size, kernel_size, *, stride=1, padding=0, dilation=1):
+    """How many elements at the end of the padded input no window reads when the output size is rounded down.
+
+    The padding at the end goes unread first: with `high` elements of it, `max(0, unread - high)` of the input are lost.
+    Arguments and result as for `output_size`.
+
+    >>> import minigrad as mg
+    >>> mg.unread(10, 3, stride=2)
+    1
+    >>> mg.unread((7, 6), 3, stride=2, padding=1)
+    (0, 1)
+    """
+    sizes, kernel, geometry = _asked(size, kernel_size, stride, padding, dilation)
+    output_sizes(sizes, kernel, geometry)
+    left = tuple((i + sum(p) - d * (k - 1) - 1) % s for i, k, s, p, d in zip(sizes, kernel, *geometry[:3], strict=True))
+    return left if isinstance(size, (tuple, list)) else left[0]
+
+
+# ---- what a window sees ---------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1024)
+def taps_inside(first: int, stop: int, k: int, s: int, lo: int, d: int, out: int) -> Sizes:
+    """For each of `out` positions along an axis, how many of its taps fall on elements from `first` up to `stop`."""
+    starts = (o * s - lo for o in range(out))
+    return tuple(sum(first <= start + d * t < stop for t in range(k)) for start in starts)
+
+
+def pooling(sizes: Sizes, kernel: Sizes, geometry: Geometry, ceil_mode: bool) -> Geometry:
+    """The geometry of a pooling; with `ceil_mode`, the padding at the end reaches to the end of the last window.
+
+    A window that sees only padding is an error: it has no largest element, and its mean would be made up.
+    """
+    out = output_sizes(sizes, kernel, geometry, "ceil" if ceil_mode else "floor")
+    padding = []
+    for axis, (i, k, s, (lo, hi), d, o) in enumerate(zip(sizes, kernel, *geometry[:3], out, strict=True)):
+        if 0 in taps_inside(0, i, k, s, lo, d, o):
+            empty = taps_inside(0, i, k, s, lo, d, o).index(0)
+            at = [empty * s - lo + d * t for t in range(k)]
+            raise ValueError(
+                f"a window sees only padding on spatial axis {axis}: window {empty} reads the elements {at} of an "
+                f"input of {i} with padding {lo} + {hi}"
+            )
+        reached = (o - 1) * s + d * (k - 1) + 1 - i - lo  # by the last window, beyond the end
+        padding.append((lo, max(0, reached) if ceil_mode else hi))
+    return geometry._replace(padding=tuple(padding))
