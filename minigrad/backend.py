@@ -159,14 +159,35 @@ def zeros_like(x: Any) -> Array:
     return xp(x).zeros_like(x)
 
 
+def order_of(strides: tuple[int, ...]) -> list[int]:
+    """The axes from the slowest to the fastest in memory."""
+    return sorted(range(len(strides)), key=lambda axis: (-abs(strides[axis]), axis))
+
+
+def in_order(x: Array, strides: tuple[int, ...]) -> Array:
+    """x itself if its axes lie in memory in the order that these strides have, else a copy of it that does.
+
+    Axes of length 1 say nothing about an order.
+    """
+    long = [axis for axis in order_of(strides) if x.shape[axis] > 1]
+    if [axis for axis in order_of(x.strides) if x.shape[axis] > 1] == long and all(x.strides[axis] for axis in long):
+        return x
+    out = make_in_order(xp(x).empty, x.shape, order_of(strides), x.dtype)
+    out[...] = x
+    return out
+
+
 def empty_like_order(x: Array, shape: tuple[int, ...], fill: float | None = None) -> Array:
     """An array of another shape whose axes lie in memory in the order of those of x.
 
-    Axes of length 1 say nothing about an order. Where x has another number of axes, the order is row-major.
+    Where x has another number of axes, the order is row-major.
     """
     make = xp(x).empty if fill is None else xp(x).zeros
     if x.ndim != len(shape) or getattr(x.flags, "c_contiguous", True):
         return make(shape, x.dtype)
-    order = sorted(range(x.ndim), key=lambda axis: (-abs(x.strides[axis]), axis))
-    back = [order.index(axis) for axis in range(x.ndim)]
-    return make([shape[axis] for axis in order], x.dtype).transpose(back)
+    return make_in_order(make, shape, order_of(x.strides), x.dtype)
+
+
+def make_in_order(make: Callable, shape: tuple[int, ...], order: list[int], dtype: Any) -> Array:
+    """What `make(shape, dtype)` gives, with its axes in memory in this order, the slowest first."""
+    return make([shape[axis] for axis in order], dtype).transpose([order.index(axis) for axis in range(len(shape))])

@@ -36,7 +36,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import as_array, describe, device_of, same_device, shape_of
+import minigrad  # the ops are looked up when one is needed: they are made with this module
+from minigrad.backend import as_array, describe, device_of, raw, same_device, shape_of
 from minigrad.contract import REGISTRY, Op, Plan, binder
 from minigrad.gradmode import mode
 from minigrad.tensor import Tensor, wrap
@@ -59,6 +60,7 @@ class Node:
         "saved",
         "sequence",
         "shape",
+        "strides",
         "target",
         "where",
     )
@@ -71,6 +73,8 @@ class Node:
         self.counts = counts  # for each of them, the version of the tensor when it was saved
         self.shape = out.shape
         self.dtype = out.dtype
+        # Of images in another order than row-major, as the kernels of convolution keep them: their gradient follows.
+        self.strides = out.strides if out.ndim > 2 and not out.flags.c_contiguous else None
         self.sequence = next(_creation)  # inputs are always older than outputs: this alone orders the way back
         self.hooks: dict[int, Callable] | None = None
         self.target: weakref.ref[Tensor] | None = None  # whose .grad receives the gradient: leaves and retain_grad()
@@ -264,7 +268,7 @@ def _current(value: Any, count: Any, node: Node, index: int, create_graph: bool)
 
 
 def _fit(g: Any, node: Node, rule: tuple[Op, str]) -> Any:
-    """A gradient in the shape and dtype of the value it belongs to: broadcasting is undone by summing."""
+    """A gradient in the shape, dtype and memory order of its value: broadcasting is undone by summing."""
     if not hasattr(g, "dtype"):
         g = np.asarray(g)
     if g.shape != node.shape:
@@ -280,7 +284,8 @@ def _fit(g: Any, node: Node, rule: tuple[Op, str]) -> Any:
         g = (g.sum(axis=axes, keepdims=True, dtype=np.float32) if half else g.sum(axis=axes, keepdims=True)).reshape(
             node.shape
         )
-    return g if g.dtype == node.dtype else g.astype(node.dtype)
+    g = g if g.dtype == node.dtype else g.astype(node.dtype)
+    return g if node.strides in (None, raw(g).strides) else minigrad.ops.in_order(g, node.strides)
 
 
 def _reaching(roots: Iterable[Node], ends: set[Node]) -> set[Node]:
@@ -344,7 +349,7 @@ def _propagate(
             edge, position = node.edges[k], node.plan.inputs[k][0]
             if isinstance(gx, Tensor) is not create_graph:  # a constant, or a rule that made a Tensor by itself
                 gx = wrap(as_array(gx)) if create_graph else gx._array if isinstance(gx, Tensor) else gx
-            if getattr(gx, "shape", None) != edge.shape or gx.dtype != edge.dtype:
+            if getattr(gx, "shape", None) != edge.shape or gx.dtype != edge.dtype or edge.strides:
                 gx = _fit(gx, edge, (node.plan.op, node.plan.op.parameters[position]))
             if (edge.target is not None if ends is None else edge in ends) and _is_borrowed(gx, given):
                 gx = gx.copy() if create_graph else gx.copy("K")  # what a user gets must be the user's alone

@@ -145,15 +145,18 @@ def out_sizes(sizes: Sizes, kernel: Sizes, geometry: Geometry) -> Sizes:
 
 
 def output_sizes(sizes: Sizes, kernel: Sizes, geometry: Geometry, rounding: str = "floor") -> Sizes:
-    """`positions` along each axis; a window larger than its axis raises, with the arithmetic."""
+    """`positions` along each axis; a window larger than its axis raises, with the arithmetic.
+
+    Rounded up, one may be larger: it starts inside and sticks out, as the last one does elsewhere.
+    """
     out = []
     for axis, (i, k, s, p, d) in enumerate(zip(sizes, kernel, *geometry[:3], strict=True)):
-        if i + p[0] + p[1] < d * (k - 1) + 1:
+        out.append(positions(i, k, s, p, d, rounding))
+        if out[-1] < 1 or (i + p[0] + p[1] < d * (k - 1) + 1 and rounding != "ceil"):
             raise ValueError(
                 f"the window does not fit on spatial axis {axis}: input {i} + padding {p[0]} + {p[1]} is smaller than "
                 f"the window, {d}*({k} - 1) + 1 = {d * (k - 1) + 1}"
             )
-        out.append(positions(i, k, s, p, d, rounding))
     return tuple(out)
 
 

@@ -884,6 +884,9 @@ def brute_cross_entropy(
     return np.sum(losses) / (np.sum(weights) if reduction == "mean" else 1)
 
 
+_FORTRAN = (8, 16, 48)
+row("in_order", lambda x: mg.in_order(x, _FORTRAN), shapes((2, 3, 4)), lambda x: x, lambda t, x: x)
+
 # ---- convolution and pooling: brute force, one number at a time -----------------------------------------------------
 
 
@@ -1257,7 +1260,9 @@ for _n in (1, 2, 3):
         lambda x, f=f"lp_pool{_n}d", k=_k, s=_stride: getattr(mg, f)(x, 2, k, stride=s),
         shapes(_x),
         lambda x, k=_k, p=_geometry: brute_pool(x, k, p, lambda v, axis: np.sqrt((v * v).sum(axis))),
-        lambda t, x, f=f"lp_pool{_n}d", k=_k, s=_stride: getattr(t.nn.functional, f)(x, 2, k, stride=s),
+        lambda t, x, f=f"lp_pool{_n}d", k=_k if _n > 1 else 2, s=_stride: getattr(t.nn.functional, f)(
+            x, 2, k, stride=s
+        ),
     )
     _places = UNPOOLED.reshape(1, 2, 3, *(1,) * (_n - 1))
     row(

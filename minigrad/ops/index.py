@@ -12,7 +12,7 @@ from minigrad.backend import as_array, device_of, raw, shape_of, transfer_array,
 from minigrad.engine import op
 from minigrad.ops.axes import axis_of
 from minigrad.ops.elementwise import equal
-from minigrad.ops.shape import astype, broadcast_to, expand_dims, reshape
+from minigrad.ops.shape import astype, broadcast_to, expand_dims, like, reshape
 
 
 def plain_index(index: Any, x: Any) -> Any:
@@ -51,7 +51,7 @@ def _may_repeat(index: Any) -> bool:
 @op(view=True, prepare={"index": plain_index})
 def getitem(x, index):
     """x[index], as NumPy does it: integers, slices, None and ... give views; integer and boolean arrays, copies."""
-    return x[index]
+    return like(x[index], x) if _may_repeat(index) else x[index]
 
 
 getitem.vjp(x=lambda g, index, x_shape: index_add(zeros(x_shape, g), g, index))

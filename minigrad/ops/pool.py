@@ -139,7 +139,8 @@ def max_pool(x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=Fa
         kernel_size, dilation: an int, or one for each axis.
         stride: the same; default: the kernel size. Smaller, and the windows overlap.
         padding: an int, one for each axis, a (low, high) pair for each axis, "valid", "same", "same_lower" or "full".
-        ceil_mode: whether a last window that sticks out at the end counts, where it starts inside the padded input.
+        ceil_mode: whether a last window that sticks out at the end counts, if it starts inside the input or the padding
+            before it.
         return_indices: whether to return also where the winners are, as flat indices into the spatial axes.
 
     Returns:

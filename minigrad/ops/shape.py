@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad import backend
 from minigrad.backend import as_array, shape_of, transfer_array, xp
 from minigrad.engine import op
 from minigrad.ops.axes import axes_of, axis_of, many_axes, one_axis, with_axes
@@ -67,6 +68,11 @@ def _target(shape: Any, x: Any) -> tuple[int, ...]:
             f"shape {have} does not broadcast to {wanted}: counted from the last axis, sizes must be equal or 1"
         )
     return wanted
+
+
+def like(out, x):
+    """What NumPy made of x, in the memory order of x: some of its functions know only the row-major one."""
+    return out if out.ndim != x.ndim or x.ndim < 3 or x.flags.c_contiguous else backend.in_order(out, x.strides)
 
 
 # ---- shapes and axes ------------------------------------------------------------------------------------------------
@@ -136,7 +142,7 @@ def broadcast_to(x, shape):
     x = as_array(x)
     if prod(shape) > 1024 or xp(x) is not np:
         return xp(x).broadcast_to(x, shape)
-    out = np.empty(shape, x.dtype)
+    out = backend.empty_like_order(x, shape)
     out[...] = x
     return out
 
@@ -153,6 +159,18 @@ def copy(x):
 copy.vjp(x=lambda g: g)
 
 
+@op(view=True)
+def in_order(x, strides):
+    """x with its axes in memory in the order that these strides have: itself where they lie so, else a copy.
+
+    The engine gives every gradient the memory order of its value with it.
+    """
+    return backend.in_order(x, strides)
+
+
+in_order.vjp(x=lambda g: g)
+
+
 @op(sequence="arrays", prepare={"axis": lambda axis, arrays: one_axis(axis, next(iter(arrays), ()))})
 def concatenate(arrays, axis=0):
     """Arrays joined along an existing axis; the other sizes must agree.
@@ -162,7 +180,9 @@ def concatenate(arrays, axis=0):
     tensor([[1., 0., 0.],
             [1., 0., 0.]])
     """
-    return xp(*arrays).concatenate(arrays, axis)
+    out = xp(*arrays).concatenate(arrays, axis)
+    first = next((a for a in arrays if out.ndim > 2 and not a.flags.c_contiguous), None)
+    return out if first is None else backend.in_order(out, first.strides)
 
 
 def _cut(g, axis, arrays_shape):
@@ -257,7 +277,7 @@ roll.vjp(x=lambda g, shift, axis: roll(g, _back(shift), axis))
 @op
 def tile(x, reps):
     """x laid out side by side, `reps` times along each axis (along the last ones where there are fewer)."""
-    return xp(x).tile(x, reps)
+    return like(xp(x).tile(x, reps), x)
 
 
 def _tile_x(g, reps, x_shape):

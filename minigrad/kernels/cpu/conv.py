@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.kernels.cpu import direct, im2col
-from minigrad.kernels.cpu.memory import Array, Sizes, accumulator, channels_second, meetings, pixels_first
+from minigrad.kernels.cpu.memory import Array, Sizes, accumulator, channels_second, meetings, pixels_first, pixels_view
 from minigrad.window import Geometry, out_sizes
 
 ALGORITHMS: dict[str, Any] = {"im2col": im2col, "direct": direct}
@@ -31,21 +31,21 @@ def conv(x: Array, w: Array, b: Array | None, geometry: Geometry) -> Array:
     dtype = np.result_type(x, w) if b is None else np.result_type(x, w, b)
     y = np.empty((*out, x.shape[0], w.shape[0]), dtype)
     if y.size:
-        chosen(w.shape, geometry).conv(pixels_first(x), w, b, geometry, y)
+        chosen(w.shape, geometry).conv(pixels_view(x), w, b, geometry, y)
     return channels_second(y)
 
 
 def conv_input(w: Array, g: Array, geometry: Geometry, shape: Sizes) -> Array:
     """The adjoint of `conv` in x, for an x of this shape."""
     dx = np.empty((*shape[2:], *shape[:2]), accumulator(w, g))
-    chosen(w.shape, geometry).conv_input(w, pixels_first(g), geometry, dx)
+    chosen(w.shape, geometry).conv_input(w, pixels_view(g), geometry, dx)
     return channels_second(dx).astype(np.result_type(w, g), copy=False)
 
 
 def conv_weight(x: Array, g: Array, geometry: Geometry, shape: Sizes) -> Array:
     """The adjoint of `conv` in w, for a w of this shape."""
     dw = np.empty((*shape[2:], shape[1], shape[0]), accumulator(x, g))
-    chosen(shape, geometry).conv_weight(pixels_first(x), pixels_first(g), geometry, dw)
+    chosen(shape, geometry).conv_weight(pixels_view(x), pixels_first(g), geometry, dw)
     return dw.transpose(dw.ndim - 1, dw.ndim - 2, *range(dw.ndim - 2)).astype(np.result_type(x, g), copy=False)
 
 

@@ -38,7 +38,7 @@ def _cut(sizes: Sizes, run: int) -> list[tuple[slice, ...]]:
 
 def conv(x: Array, w: Array, b: Array | None, geometry: Geometry, y: Array) -> None:
     """The forward pass into y (*out, N, K); x is (*spatial, N, C), w is (K, C/groups, *kernel)."""
-    n, dtype = y.shape[-2], accumulator(x, w)
+    x, n, dtype = np.ascontiguousarray(x), y.shape[-2], accumulator(x, w)
     taps, depthwise = _taps(w, geometry.groups, dtype), _depthwise(w, geometry)
     if depthwise:
         runs, factors = as_runs(x), np.tile(taps[:, :, 0, 0], n)
@@ -57,7 +57,7 @@ def conv(x: Array, w: Array, b: Array | None, geometry: Geometry, y: Array) -> N
 
 def conv_input(w: Array, g: Array, geometry: Geometry, dx: Array) -> None:
     """The gradient in x added up in dx (*spatial, N, C), of a dtype to sum in; g is (*out, N, K)."""
-    n = g.shape[-2]
+    g, n = np.ascontiguousarray(g), g.shape[-2]
     taps, depthwise = _taps(w, geometry.groups, dx.dtype), _depthwise(w, geometry)
     dx[...] = 0
     if depthwise:
@@ -73,7 +73,7 @@ def conv_input(w: Array, g: Array, geometry: Geometry, dx: Array) -> None:
 
 def conv_weight(x: Array, g: Array, geometry: Geometry, dw: Array) -> None:
     """The gradient in w added up in dw (*kernel, C/groups, K), of a dtype to sum in."""
-    groups, (c, k) = geometry.groups, dw.shape[-2:]
+    x, groups, (c, k) = np.ascontiguousarray(x), geometry.groups, dw.shape[-2:]
     kernel, n, spatial = dw.shape[:-2], g.shape[-2], tuple(range(g.ndim - 2))
     depthwise = c == 1 and k == groups
     dw[...] = 0

@@ -26,22 +26,55 @@ from minigrad.kernels.cpu.memory import (
 )
 from minigrad.window import Geometry
 
-FEW = 16  # channels: with fewer, runs along the positions are longer than runs along the channels
+FEW = 32  # channels: with fewer, runs along the positions are longer than runs along the channels
 
 
-def unrolled(x: Array, kernel: Sizes, block: Block, geometry: Geometry, dtype: np.dtype) -> Array:
-    """The windows of x (*spatial, N, C) at a block of (*positions, N): (groups, rows, taps * C/groups), in workspace.
+class Source:
+    """An array (*spatial, N, C), laid out so that the windows of a convolution are read from it in long runs.
 
-    With few channels the memory order is (groups, taps, C/groups, rows), and the product takes it transposed.
+    With many channels that is pixel by pixel; with few, and several taps to read, channel by channel, and then the
+    columns of an image that a strided window meets one after the other lie side by side.
     """
-    groups, taps = geometry.groups, prod(kernel)
-    c = x.shape[-1] // groups
+
+    def __init__(self, x: Array, kernel: Sizes, geometry: Geometry):
+        self.sizes, self.groups, self.dtype = x.shape[:-2], geometry.groups, x.dtype
+        self.c = x.shape[-1] // self.groups
+        self.few = self.c < FEW and prod(kernel) > 1
+        self.step = geometry.stride[-1] if self.few else 1
+        if not self.few:
+            lying = np.ascontiguousarray(x)
+        elif self.step == 1:
+            lying = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, -1, 0)), 0, -1)
+        else:
+            *rest, width, n = x.shape[:-1]
+            apart = np.empty((x.shape[-1], *rest, self.step, -(-width // self.step), n), x.dtype)
+            for phase in range(self.step):
+                part = np.moveaxis(x[..., phase :: self.step, :, :], -1, 0)
+                apart[..., phase, : part.shape[-2], :] = part
+            lying = np.moveaxis(apart, 0, -1)
+        self.array = lying.reshape(*lying.shape[:-1], self.groups, self.c)
+
+    def __getitem__(self, where: Block) -> Array:
+        """The elements at slices in space and of the batch: (*block, n, groups, C/groups)."""
+        if self.step == 1:
+            return self.array[where]
+        *rest, last, batch = where
+        first, count = last.start // self.step, len(range(last.start, last.stop, self.step))
+        return self.array[(*rest, last.start % self.step, slice(first, first + count), batch)]
+
+
+def unrolled(x: Source, kernel: Sizes, block: Block, geometry: Geometry, dtype: np.dtype) -> Array:
+    """The windows of x at a block of (*positions, N): (groups, rows, taps * C/groups), in workspace.
+
+    Read channel by channel, they lie in memory as (groups, taps, C/groups, rows), which the product takes transposed.
+    """
+    groups, c, taps = x.groups, x.c, prod(kernel)
     shape = tuple(where.stop - where.start for where in block)
     rows = prod(shape)
     as_it_lies = taps == 1 and max(geometry.stride) == 1 and not any(map(any, geometry.padding))
     if as_it_lies and x.dtype == dtype:
         return x[block].reshape(rows, groups, c).swapaxes(0, 1)
-    if c < FEW:
+    if x.few:
         columns = workspace((groups, taps, c, *shape), dtype)
         by_tap = np.moveaxis(columns, (1, 0, 2), (0, -2, -1))  # (taps, *block, groups, c)
         out = columns.reshape(groups, taps * c, rows).swapaxes(1, 2)
@@ -49,24 +82,15 @@ def unrolled(x: Array, kernel: Sizes, block: Block, geometry: Geometry, dtype: n
         columns = workspace((groups, *shape, taps, c), dtype)
         by_tap = np.moveaxis(columns, (-2, 0), (0, -2))
         out = columns.reshape(groups, rows, taps * c)
-    grouped = x.reshape(*x.shape[:-1], groups, c)[(slice(None),) * len(kernel) + block[-1:]]
-    for tap, inside, source in meetings(kernel, x.shape[: len(kernel)], block[:-1], geometry):
+    for tap, inside, source in meetings(kernel, x.sizes, block[:-1], geometry):
         clear_outside(by_tap[tap], inside)
-        by_tap[tap][inside] = grouped[source]
+        by_tap[tap][inside] = x[(*source, block[-1])]
     return out
 
 
-def arranged(x: Array, kernel: Sizes, groups: int) -> Array:
-    """x (*spatial, N, C) as `unrolled` reads it best: with few channels and several taps, channel by channel."""
-    if x.shape[-1] // groups >= FEW or prod(kernel) == 1:
-        return x
-    return np.moveaxis(np.ascontiguousarray(np.moveaxis(x, -1, 0)), 0, -1)
-
-
-def correlate(x: Array, matrix: Array, kernel: Sizes, geometry: Geometry, y: Array, bias: Array | None = None) -> None:
-    """Fill y (*out, N, K) with the windows of x (*spatial, N, C) times matrix (groups, taps * C/groups, K/groups)."""
+def correlate(x: Source, matrix: Array, kernel: Sizes, geometry: Geometry, y: Array, bias: Array | None = None) -> None:
+    """Fill y (*out, N, K) with the windows of x times matrix (groups, taps * C/groups, K/groups)."""
     groups, inner, k = matrix.shape
-    x = arranged(x, kernel, groups)
     for block in blocks(y.shape[:-1], WORKSPACE // max(groups * inner, y.shape[-1], 1)):
         rows = unrolled(x, kernel, block, geometry, matrix.dtype)
         part = y[block]
@@ -82,7 +106,9 @@ def correlate(x: Array, matrix: Array, kernel: Sizes, geometry: Geometry, y: Arr
 
 def conv(x: Array, w: Array, b: Array | None, geometry: Geometry, y: Array) -> None:
     """The forward pass into y (*out, N, K); x is (*spatial, N, C), w is (K, C/groups, *kernel)."""
-    correlate(x, _matrix(w, geometry.groups, accumulator(x, w)), w.shape[2:], geometry, y, b)
+    kernel = w.shape[2:]
+    matrix = _matrix(w, geometry.groups, accumulator(x, w))
+    correlate(Source(x, kernel, geometry), matrix, kernel, geometry, y, b)
 
 
 def _matrix(w: Array, groups: int, dtype: np.dtype) -> Array:
@@ -100,10 +126,14 @@ def conv_input(w: Array, g: Array, geometry: Geometry, dx: Array) -> None:
     """
     groups, dtype = geometry.groups, accumulator(w, g)
     k, c = w.shape[0] // groups, w.shape[1]
+    if c < min(FEW, k) and prod(w.shape[2:]) > 1:
+        _spread(w, g, geometry, dx)
+        return
     plans = [
         list(_phases(*axis))
         for axis in zip(dx.shape[: w.ndim - 2], w.shape[2:], *geometry[:3], g.shape[: w.ndim - 2], strict=True)
     ]
+    source = Source(g, w.shape[2:], geometry._replace(stride=(1,) * len(plans)))
     for phase in product(*plans):
         where = tuple(p[0] for p in phase)
         taps = tuple(p[1] for p in phase)
@@ -122,7 +152,27 @@ def conv_input(w: Array, g: Array, geometry: Geometry, dx: Array) -> None:
         sub = geometry._replace(
             stride=(1,) * len(kernel), padding=tuple(p[2] for p in phase), dilation=tuple(p[3] for p in phase)
         )
-        correlate(g, matrix, kernel, sub, target)
+        correlate(source, matrix, kernel, sub, target)
+
+
+def _spread(w: Array, g: Array, geometry: Geometry, dx: Array) -> None:
+    """The same for few channels: the windows that g asks for, as columns, added up where they lie.
+
+    A convolution would read the many channels of g at every tap, to multiply them with a matrix of few columns.
+    """
+    groups, kernel = geometry.groups, w.shape[2:]
+    g, matrix = np.ascontiguousarray(g), _matrix(w, groups, accumulator(w, g))
+    _, inner, k = matrix.shape
+    total = np.zeros((groups, w.shape[1], *dx.shape[:-1]), matrix.dtype)  # channel by channel: additions in long runs
+    for block in blocks(g.shape[:-1], WORKSPACE // max(groups * max(inner, k), 1)):
+        part = g[block]
+        rows = part.reshape(prod(part.shape[:-1]), groups, k).transpose(1, 2, 0).astype(matrix.dtype, copy=False)
+        columns = workspace((groups, inner, rows.shape[-1]), matrix.dtype)
+        np.matmul(matrix, rows, out=columns)
+        by_tap = columns.reshape(groups, prod(kernel), w.shape[1], *part.shape[:-1])
+        for tap, inside, source in meetings(kernel, dx.shape[: len(kernel)], block[:-1], geometry):
+            total[(..., *source, block[-1])] += by_tap[(slice(None), tap, slice(None), *inside)]
+    dx[...] = np.moveaxis(total.reshape(dx.shape[-1], *dx.shape[:-1]), 0, -1)
 
 
 def _exchanged(matrix: Array, dtype: np.dtype) -> Array:
@@ -171,12 +221,12 @@ def conv_weight(x: Array, g: Array, geometry: Geometry, dw: Array) -> None:
         return
     groups = geometry.groups
     kernel, (c, k) = dw.shape[:-2], dw.shape[-2:]
-    x = arranged(x, kernel, groups)
+    source = Source(x, kernel, geometry)
     flat = dw.reshape(prod(kernel), c, groups, k // groups)
     for start, stop, sub, part in _tap_groups(kernel, groups * c, geometry):
         total = flat[start:stop].reshape((stop - start) * c, groups, k // groups).swapaxes(0, 1)
         for number, block in enumerate(blocks(g.shape[:-1], WORKSPACE // max((stop - start) * c * groups, 1))):
-            rows = unrolled(x, part, block, sub, dw.dtype).swapaxes(1, 2)
+            rows = unrolled(source, part, block, sub, dw.dtype).swapaxes(1, 2)
             grads = g[block].reshape(-1, groups, k // groups).swapaxes(0, 1).astype(dw.dtype, copy=False)
             if number:
                 total += np.matmul(rows, grads)

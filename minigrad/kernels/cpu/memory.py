@@ -29,7 +29,12 @@ _threads = threading.local()
 
 def pixels_first(x: Array) -> Array:
     """(N, C, *spatial) as (*spatial, N, C), contiguous; no copy where the memory lies so already."""
-    return np.ascontiguousarray(x.transpose(*range(2, x.ndim), 0, 1))
+    return np.ascontiguousarray(pixels_view(x))
+
+
+def pixels_view(x: Array) -> Array:
+    """(N, C, *spatial) as (*spatial, N, C): a view."""
+    return x.transpose(*range(2, x.ndim), 0, 1)
 
 
 def channels_second(x: Array) -> Array:
