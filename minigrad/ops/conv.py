@@ -9,6 +9,22 @@ derivatives:
 
 Each takes two of the three, and its own gradients are the other two. So three kernels and six one-line rules give every
 derivative of every order: convolution has no backward pass, it has two siblings.
+
+A filter for vertical lines, on the image of a digit with dark as -1 and light as 1; it answers where dark turns to
+light from left to right:
+
+>>> import minigrad as mg
+>>> nine = mg.tensor([[1.0,  1,  1,  1,  1,  1],
+...                   [1.0, -1, -1, -1,  1,  1],
+...                   [1.0, -1,  1, -1,  1,  1],
+...                   [1.0, -1, -1, -1,  1,  1],
+...                   [1.0,  1,  1, -1,  1,  1],
+...                   [1.0,  1,  1,  1,  1,  1]]).reshape(1, 1, 6, 6)
+>>> mg.conv2d(nine, mg.tensor([[[[-1.0, 0, 1]] * 3]])).reshape(4, 4)
+tensor([[-2.,  0.,  2.,  4.],
+        [-4.,  0.,  4.,  6.],
+        [-2., -2.,  2.,  6.],
+        [-2., -2.,  2.,  4.]])
 """
 
 from __future__ import annotations

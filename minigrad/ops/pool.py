@@ -5,6 +5,29 @@ puts them back: each is the other's gradient. Average pooling and its adjoint li
 
 Decided once, for both devices: a tie goes to the first in row-major order, nan wins over everything, and padding never
 wins (it stands for -inf in max pooling, +inf in min pooling).
+
+A digit of six by six pixels, pooled in windows of two by two. Where the strokes are dark, min pooling keeps them and
+max pooling loses them; on light strokes it is the other way round:
+
+>>> import minigrad as mg
+>>> nine = mg.tensor([[255, 255, 255, 255, 255, 255],
+...                   [255,   0,   0,   0, 255, 255],
+...                   [255,   0, 255,   0, 255, 255],
+...                   [255,   0,   0,   0, 255, 255],
+...                   [255, 255, 255,   0, 255, 255],
+...                   [255, 255, 255, 255, 255, 255]]).reshape(1, 1, 6, 6)
+>>> mg.max_pool2d(nine, 2).reshape(3, 3)
+tensor([[255, 255, 255],
+        [255, 255, 255],
+        [255, 255, 255]])
+>>> mg.avg_pool2d(nine, 2).reshape(3, 3)
+tensor([[191.25, 127.5 , 255.  ],
+        [127.5 ,  63.75, 255.  ],
+        [255.  , 191.25, 255.  ]], dtype=float64)
+>>> mg.min_pool2d(nine, 2).reshape(3, 3)
+tensor([[  0,   0, 255],
+        [  0,   0, 255],
+        [255,   0, 255]])
 """
 
 from __future__ import annotations

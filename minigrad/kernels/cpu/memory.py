@@ -22,7 +22,7 @@ Sizes = tuple[int, ...]
 Block = tuple[slice, ...]
 
 WORKSPACE = 1 << 20  # numbers: 4 MiB of float32; larger blocks gained nothing, smaller ones lost up to a fifth
-SWEEP = 1 << 16  # numbers that elementwise work takes at once, so that several sweeps over them stay in the cache
+SWEEP = 1 << 17  # numbers that elementwise work takes at once, so that several sweeps over them stay in the cache
 
 _threads = threading.local()
 
@@ -105,10 +105,10 @@ def meetings(kernel: Sizes, sizes: Sizes, block: Block, geometry: Geometry) -> I
 
 
 def clear_outside(x: Array, inside: Block) -> None:
-    """Zero what lies outside of a box of leading axes."""
+    """Zero what lies outside of a box of leading axes; slice(None) is all of one."""
     for axis, box in enumerate(inside):
         before = (slice(None),) * axis
-        if box.start > 0 or box.stop == 0:
-            x[(*before, slice(0, box.start or None))] = 0
-        if box.stop < x.shape[axis]:
+        if box.start:
+            x[(*before, slice(0, box.start))] = 0
+        if box.stop is not None and box.stop < x.shape[axis]:
             x[(*before, slice(box.stop, None))] = 0

@@ -13,9 +13,11 @@ from minigrad.kernels.cpu.memory import (
     Array,
     Block,
     Sizes,
+    accumulator,
     as_runs,
     blocks,
     channels_second,
+    clear_outside,
     meetings,
     pixels_first,
 )
@@ -54,21 +56,21 @@ def _extreme(x: Array, kernel: Sizes, geometry: Geometry, better: Any) -> tuple[
 def _extreme_block(
     runs: Array, kernel: Sizes, geometry: Geometry, better: Any, block: Block, best: Array, tap: Array
 ) -> None:
-    met = [m for m in meetings(kernel, runs.shape[:-1], block, geometry) if all(s.stop for s in m[1])]
+    taps = [(inside, source) for _, inside, source in meetings(kernel, runs.shape[:-1], block, geometry)]
     whole = tuple(slice(0, n) for n in best.shape[:-1])
-    start = next((m for m in met if m[1] == whole), None)
-    if start is None:
-        best[...] = _worst(best.dtype, better)
-    else:
-        best[...] = runs[start[2]]
-    for number, inside, source in met:
-        if start is None or number != start[0]:
+    start = next((source for inside, source in taps if inside == whole), None)
+    best[...] = _worst(best.dtype, better) if start is None else runs[start]
+    for inside, source in taps:
+        if source != start:
             better(best[inside], runs[source], out=best[inside])
-    # The last tap first, so that the first of several equal ones stays. Padding is never asked, so it cannot win.
-    for number, inside, source in reversed(met):
-        np.copyto(tap[inside], number, where=runs[source] == best[inside])
-    if best.dtype.kind == "f" and np.isnan(best).any():
-        for number, inside, source in reversed(met):
+    # The tap that won is the number of those before it that did not; padding is never asked, so it cannot win.
+    open_ = np.ones(best.shape, bool)
+    tap[...] = 0
+    for inside, source in taps:
+        np.logical_and(open_[inside], runs[source] != best[inside], out=open_[inside])
+        tap += open_
+    if best.dtype.kind == "f" and np.isnan(best).any():  # the first nan; unlike all others it equals nothing
+        for number, (inside, source) in reversed(list(enumerate(taps))):
             np.copyto(tap[inside], number, where=np.isnan(runs[source]))
 
 
@@ -80,29 +82,39 @@ def _worst(dtype: np.dtype, better: Any) -> Any:
     return np.iinfo(dtype).min if better is np.maximum else np.iinfo(dtype).max
 
 
+def _bits(x: Array) -> Array:
+    """The same memory as integers."""
+    return x.view(f"i{x.dtype.itemsize}")
+
+
+def _chosen(x: Array, keep: Array, out: Array | None = None) -> Array:
+    """The bits of x where `keep` holds, else 0: a choice without branches, exact for inf and nan too."""
+    return np.multiply(_bits(x), keep, out=out)
+
+
 def pool_gather(x: Array, tap: Array, kernel: Sizes, geometry: Geometry) -> Array:
     """From each window of x (N, C, *spatial), the element at its tap (N, C, *out)."""
     runs, taps = as_runs(pixels_first(x)), as_runs(pixels_first(tap))
     out = np.zeros(taps.shape, x.dtype)
     for block in _cut(taps.shape[:-1], taps.shape[-1]):
         for number, inside, source in meetings(kernel, x.shape[2:], block, geometry):
-            np.copyto(out[block][inside], runs[source], where=taps[block][inside] == number)
+            _bits(out[block])[inside] |= _chosen(runs[source], taps[block][inside] == number)
     return channels_second(out.reshape(*tap.shape[2:], *tap.shape[:2]))
 
 
 def pool_scatter(g: Array, tap: Array, kernel: Sizes, geometry: Geometry, shape: Sizes) -> Array:
     """Zeros of this shape, with g (N, C, *out) added to each window at its tap (N, C, *out)."""
     runs, taps = as_runs(pixels_first(g)), as_runs(pixels_first(tap))
-    dtype = np.dtype(np.float32) if g.dtype == np.float16 else g.dtype
-    total = np.zeros((*shape[2:], shape[0] * shape[1]), dtype)
+    runs = runs.astype(accumulator(runs), copy=False)
+    total = np.zeros((*shape[2:], shape[0] * shape[1]), runs.dtype)
     apart = all(s > d * (k - 1) for k, s, d in zip(kernel, geometry.stride, geometry.dilation, strict=True))
     for block in _cut(taps.shape[:-1], taps.shape[-1]):
         for number, inside, source in meetings(kernel, shape[2:], block, geometry):
             won = taps[block][inside] == number
             if apart:  # no element lies in two windows
-                np.copyto(total[source], runs[block][inside], where=won)
+                _chosen(runs[block][inside], won, out=_bits(total)[source])
             else:
-                total[source] += np.where(won, runs[block][inside], 0)
+                total[source] += _chosen(runs[block][inside], won).view(total.dtype)
     return channels_second(total.reshape(*shape[2:], *shape[:2])).astype(g.dtype, copy=False)
 
 
@@ -140,9 +152,13 @@ def _along(axis: int, k: int, size: int, out: int, geometry: Geometry) -> Iterat
 def _sum_along(x: Array, axis: int, k: int, out: int, geometry: Geometry) -> Array:
     if out == 1 and k == x.shape[axis] and geometry.padding[axis] == (0, 0) and geometry.dilation[axis] == 1:
         return x.sum(axis, keepdims=True)
-    total = np.zeros((*x.shape[:axis], out, *x.shape[axis + 1 :]), x.dtype)
-    for inside, source in _along(axis, k, x.shape[axis], out, geometry):
-        total[inside] += x[source]
+    total = np.empty((*x.shape[:axis], out, *x.shape[axis + 1 :]), x.dtype)
+    for number, (inside, source) in enumerate(_along(axis, k, x.shape[axis], out, geometry)):
+        if number:
+            total[inside] += x[source]
+        else:
+            clear_outside(total, inside[: axis + 1])
+            total[inside] = x[source]
     return total
 
 
@@ -152,7 +168,11 @@ def avg_pool_input(g: Array, kernel: Sizes, geometry: Geometry, divisor: Any, sh
     _divide(runs, divisor)
     for axis, (k, size) in enumerate(zip(kernel, shape[2:], strict=True)):
         total = np.zeros((*runs.shape[:axis], size, *runs.shape[axis + 1 :]), g.dtype)
+        apart = geometry.stride[axis] > geometry.dilation[axis] * (k - 1)
         for inside, source in _along(axis, k, size, runs.shape[axis], geometry):
-            total[source] += runs[inside]
+            if apart:  # no element lies in two windows
+                total[source] = runs[inside]
+            else:
+                total[source] += runs[inside]
         runs = total
     return channels_second(runs.reshape(*shape[2:], *shape[:2]))
