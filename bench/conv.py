@@ -13,7 +13,7 @@ thread by CPU time, two threads by wall time. Before a layer is timed the result
 the memory that minigrad takes beyond arguments and result, for a layer of VGG-16.
 
     python bench/conv.py                     # both views: tables, bench/results/conv.json and .svg
-    python bench/conv.py --threads 1         # one view of it
+    python bench/conv.py --threads 1         # one view of it; nothing is written
     python bench/conv.py --nets lenet5 vgg16 # some networks; nothing is written
     python bench/conv.py --quick             # two turns, three small layers of each network; nothing is written
 """
@@ -480,7 +480,7 @@ def report(args: argparse.Namespace) -> None:
     threads = [1, 2] if args.threads == "both" else [int(args.threads)]
     views = {t: view(t, args.nets, 2 if args.quick else args.rounds, args.quick) for t in threads}
     memory = workspace()
-    if args.quick or len(set(args.nets)) < len(NETS):
+    if args.quick or len(set(args.nets)) < len(NETS) or len(threads) < len(VIEWS):
         return
     RESULTS.mkdir(exist_ok=True)
     results = {

@@ -43,6 +43,11 @@ def as_array(x: Any) -> Array:
     return x if type(x) is np.ndarray or xp(x) is not np else np.asarray(x)
 
 
+def given(x: Any) -> Any:
+    """An argument that may be a nested list: that as an array, all else as it is."""
+    return np.asarray(x) if isinstance(x, (list, tuple)) else x
+
+
 def device_of(x: Any) -> str | None:
     """ "cpu" or "cuda" for an array or Tensor; None for what has no place: a Python or NumPy scalar, a list."""
     x = raw(x)
@@ -175,6 +180,31 @@ def in_order(x: Array, strides: tuple[int, ...]) -> Array:
     out = make_in_order(xp(x).empty, x.shape, order_of(strides), x.dtype)
     out[...] = x
     return out
+
+
+def in_one_order(function: Callable, arrays: list) -> Array:
+    """Call an elementwise function so that its result lies in memory as its arguments do.
+
+    Where two orders meet, NumPy takes ten times as long and gives a third order; CuPy always gives the row-major one.
+    So the first argument in another order than row-major decides: NumPy gets the others converted, CuPy gets views of
+    all with the axes in that order, and gives a result that is turned back.
+    """
+    like = next((a for a in arrays if getattr(a, "ndim", 0) > 2 and not a.flags.c_contiguous and all(a.strides)), None)
+    if like is None:
+        return function(*arrays)
+    if xp(like) is np:
+        same = (in_order(a, like.strides) if getattr(a, "shape", None) == like.shape else a for a in arrays)
+        return function(*same)
+    order, n = order_of(like.strides), like.ndim
+    if any(getattr(a, "ndim", 0) > n for a in arrays):
+        return function(*arrays)
+
+    def turned(a: Any) -> Any:
+        if not getattr(a, "ndim", 0):
+            return a
+        return a.reshape((1,) * (n - a.ndim) + a.shape).transpose(order)
+
+    return function(*map(turned, arrays)).transpose([order.index(axis) for axis in range(n)])
 
 
 def empty_like_order(x: Array, shape: tuple[int, ...], fill: float | None = None) -> Array:

@@ -54,11 +54,14 @@ class Plan:
 class Op:
     """A primitive: a function of arrays with its gradient rules. Made by `op`, found in `REGISTRY`."""
 
-    def __init__(self, function: Callable, aux: tuple[str, ...], view: bool, sequence: str | None):
+    def __init__(
+        self, function: Callable, aux: tuple[str, ...], view: bool, sequence: str | None, elementwise: bool = False
+    ):
         self.function = function
         self.name = function.__name__.lstrip("_")  # a private op is the body of a public function of that name
         self.parameters = tuple(inspect.signature(function).parameters)
         self.aux = aux
+        self.elementwise = elementwise  # the arrays are brought into one memory order first
         self.view = view  # the output may share memory with the first argument
         self.sequence = -1 if sequence is None else self.parameters.index(sequence)
         self.rules: dict[str, tuple[Rule, tuple[str, ...]]] = {}

@@ -8,9 +8,11 @@ convolution arithmetic for deep learning", 2016, relationship 15). Every size in
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache, wraps
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from minigrad.backend import shape_of
 
@@ -30,6 +32,10 @@ class Geometry(NamedTuple):
     groups: int = 1
     algorithm: str = "auto"
 
+    def along(self, *more: Any) -> Iterator[tuple]:
+        """Axis by axis: what `more` has for it, then stride, padding and dilation."""
+        return zip(*more, self.stride, self.padding, self.dilation, strict=True)
+
 
 # ---- arguments ------------------------------------------------------------------------------------------------------
 
@@ -42,8 +48,18 @@ def per_axis(name: str, value: Any, n: int, least: int) -> Sizes:
     except TypeError:
         numbers = ()
     if len(numbers) != n or any(isinstance(v, bool) or v < least for v in values):
-        raise ValueError(f"{name} must be an integer of at least {least}, or {n} of them, got {value!r}")
+        many = f", or {n} of them" if n > 1 else ""
+        raise ValueError(f"{name} must be an integer of at least {least}{many}, got {value!r}")
     return numbers
+
+
+def shape_argument(name: str, value: Any) -> Sizes:
+    """A shape that was passed as an argument: integers of at least 0."""
+    if hasattr(value, "shape"):
+        raise ValueError(f"{name} must be a shape, got an array: pass its .shape, {tuple(value.shape)}")
+    if not isinstance(value, (tuple, list)):
+        raise ValueError(f"{name} must be a tuple of integers, got {value!r}")
+    return per_axis(name, tuple(value), len(value), 0)
 
 
 def paddings(padding: Any, sizes: Sizes, kernel: Sizes, stride: Sizes, dilation: Sizes) -> Pairs:
@@ -54,9 +70,13 @@ def paddings(padding: Any, sizes: Sizes, kernel: Sizes, stride: Sizes, dilation:
             raise ValueError(f"padding must be numbers or one of {PADDINGS}, got {padding!r}")
         return tuple(_named(padding, *axis) for axis in zip(sizes, kernel, stride, dilation, strict=True))
     if isinstance(padding, (tuple, list)) and len(padding) == n and any(isinstance(p, (tuple, list)) for p in padding):
-        if all(isinstance(p, (tuple, list)) and len(p) == 2 for p in padding):
-            return tuple(per_axis("padding", pair, 2, 0) for pair in padding)  # type: ignore[misc]
-        raise ValueError(f"padding must be an int, or an int or a pair for each of {n} axes, got {padding!r}")
+        flat = [p for pair in padding if isinstance(pair, (tuple, list)) and len(pair) == 2 for p in pair]
+        if len(flat) == 2 * n and all(isinstance(p, (int, np.integer)) and p >= 0 for p in flat):
+            return tuple((int(low), int(high)) for low, high in padding)
+        raise ValueError(
+            f"padding must be an int, or an int or a (low, high) pair for each of {n} axes, none of them "
+            f"negative, got {padding!r}"
+        )
     try:
         return tuple((p, p) for p in per_axis("padding", padding, n, 0))
     except ValueError:
@@ -117,31 +137,41 @@ def explain(sizes: Sizes, kernel: Sizes, geometry: Geometry) -> str:
     '(9 + 2*1 - 3)/2 + 1 = 5 and floor((8 + 2*1 - 5)/2) + 1 = 3'
     """
     texts = []
-    for i, k, s, p, d in zip(sizes, kernel, *geometry[:3], strict=True):
+    for i, k, s, p, d in geometry.along(sizes, kernel):
         text = formula(i, k, s, p, d)
-        if (i + sum(p) - d * (k - 1) - 1) % s:
+        if room(i, k, s, p, d) % s:
             text = f"floor({text.removesuffix(' + 1')}) + 1"
         texts.append(f"{text} = {positions(i, k, s, p, d)}")
     return " and ".join(dict.fromkeys(texts))
 
 
+def room(i: int, k: int, s: int, p: tuple[int, int], d: int) -> int:
+    """How far a window can move along an axis; below 0 where it does not fit."""
+    return i + p[0] + p[1] - d * (k - 1) - 1
+
+
 def positions(i: int, k: int, s: int, p: tuple[int, int], d: int, rounding: str = "floor") -> int:
     """How many positions a window has along one axis; below 1 where it does not fit."""
-    room = i + p[0] + p[1] - d * (k - 1) - 1
+    free = room(i, k, s, p, d)
     if rounding == "ceil":
-        count = -(-room // s) + 1
+        count = -(-free // s) + 1
         return count - 1 if (count - 1) * s >= i + p[0] else count  # the last one must start inside
-    if rounding == "exact" and room % s:
+    if rounding == "exact" and free >= 0 and free % s:
         raise ValueError(
-            f"the window does not fit a whole number of times: {formula(i, k, s, p, d)} = {room / s + 1:.10g}; "
-            f"rounding='floor' leaves {room % s} of the padded input unread at the end"
+            f"the window does not fit a whole number of times: {formula(i, k, s, p, d)} = {free / s + 1:.10g}; "
+            f"rounding='floor' leaves {free % s} of the padded input unread at the end"
         )
-    return room // s + 1
+    return free // s + 1
 
 
 def out_sizes(sizes: Sizes, kernel: Sizes, geometry: Geometry) -> Sizes:
     """`positions` along each axis, of windows that are known to fit."""
-    return tuple(positions(*axis) for axis in zip(sizes, kernel, *geometry[:3], strict=True))
+    return tuple(positions(*axis) for axis in geometry.along(sizes, kernel))
+
+
+def input_sizes(out: Sizes, kernel: Sizes, geometry: Geometry) -> Sizes:
+    """The least spatial sizes over which windows have these numbers of positions."""
+    return tuple((o - 1) * s - sum(p) + d * (k - 1) + 1 for o, k, s, p, d in geometry.along(out, kernel))
 
 
 def output_sizes(sizes: Sizes, kernel: Sizes, geometry: Geometry, rounding: str = "floor") -> Sizes:
@@ -150,12 +180,12 @@ def output_sizes(sizes: Sizes, kernel: Sizes, geometry: Geometry, rounding: str 
     Rounded up, one may be larger: it starts inside and sticks out, as the last one does elsewhere.
     """
     out = []
-    for axis, (i, k, s, p, d) in enumerate(zip(sizes, kernel, *geometry[:3], strict=True)):
+    for axis, (i, k, s, p, d) in enumerate(geometry.along(sizes, kernel)):
         out.append(positions(i, k, s, p, d, rounding))
-        if out[-1] < 1 or (i + p[0] + p[1] < d * (k - 1) + 1 and rounding != "ceil"):
+        if out[-1] < 1 or (room(i, k, s, p, d) < 0 and rounding != "ceil"):
             raise ValueError(
                 f"the window does not fit on spatial axis {axis}: input {i} + padding {p[0]} + {p[1]} is smaller than "
-                f"the window, {d}*({k} - 1) + 1 = {d * (k - 1) + 1}"
+                f"the window, dilation {d}*(kernel {k} - 1) + 1 = {d * (k - 1) + 1}"
             )
     return tuple(out)
 
@@ -188,7 +218,7 @@ def output_size(size, kernel_size, *, stride=1, padding=0, dilation=1, rounding=
     Raises:
         ValueError: a window larger than the padded input, or one that does not fit exactly where that was asked for.
 
-    Source: V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning", 2016, section 2.4.
+    Source: V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning", 2016, relationship 15.
 
     >>> import minigrad as mg
     >>> mg.output_size(227, 11, stride=4)
@@ -211,8 +241,17 @@ def output_size(size, kernel_size, *, stride=1, padding=0, dilation=1, rounding=
 def unread(size, kernel_size, *, stride=1, padding=0, dilation=1):
     """How many elements at the end of the padded input no window reads when the output size is rounded down.
 
-    The padding at the end goes unread first: with `high` elements of it, `max(0, unread - high)` of the input are lost.
-    Arguments and result as for `output_size`.
+    `(size + low + high - dilation*(kernel_size - 1) - 1) mod stride`. The padding at the end goes unread first: with
+    `high` elements of it, `max(0, unread - high)` of the input are lost.
+
+    Args:
+        size, kernel_size, stride, padding, dilation: as for `output_size`.
+
+    Returns:
+        An int for an int, else a tuple.
+
+    Raises:
+        ValueError: a window larger than the padded input.
 
     >>> import minigrad as mg
     >>> mg.unread(10, 3, stride=2)
@@ -222,7 +261,7 @@ def unread(size, kernel_size, *, stride=1, padding=0, dilation=1):
     """
     sizes, kernel, geometry = _asked(size, kernel_size, stride, padding, dilation)
     output_sizes(sizes, kernel, geometry)
-    left = tuple((i + sum(p) - d * (k - 1) - 1) % s for i, k, s, p, d in zip(sizes, kernel, *geometry[:3], strict=True))
+    left = tuple(room(i, k, s, p, d) % s for i, k, s, p, d in geometry.along(sizes, kernel))
     return left if isinstance(size, (tuple, list)) else left[0]
 
 
@@ -236,16 +275,17 @@ def taps_inside(first: int, stop: int, k: int, s: int, lo: int, d: int, out: int
     return tuple(sum(first <= start + d * t < stop for t in range(k)) for start in starts)
 
 
-def pooling(sizes: Sizes, kernel: Sizes, geometry: Geometry, ceil_mode: bool) -> Geometry:
+def pooling_geometry(sizes: Sizes, kernel: Sizes, geometry: Geometry, ceil_mode: bool) -> Geometry:
     """The geometry of a pooling; with `ceil_mode`, the padding at the end reaches to the end of the last window.
 
     A window that sees only padding is an error: it has no largest element, and its mean would be made up.
     """
     out = output_sizes(sizes, kernel, geometry, "ceil" if ceil_mode else "floor")
     padding = []
-    for axis, (i, k, s, (lo, hi), d, o) in enumerate(zip(sizes, kernel, *geometry[:3], out, strict=True)):
-        if 0 in taps_inside(0, i, k, s, lo, d, o):
-            empty = taps_inside(0, i, k, s, lo, d, o).index(0)
+    for axis, (i, k, o, s, (lo, hi), d) in enumerate(geometry.along(sizes, kernel, out)):
+        seen = taps_inside(0, i, k, s, lo, d, o)
+        if 0 in seen:
+            empty = seen.index(0)
             at = [empty * s - lo + d * t for t in range(k)]
             raise ValueError(
                 f"a window sees only padding on spatial axis {axis}: window {empty} reads the elements {at} of an "

@@ -82,7 +82,7 @@ def test_conv2d_says_what_does_not_fit():
     ):
         layer(mg.zeros((3, 9, 9)))
     with pytest.raises(
-        ValueError, match=r"input 4 \+ padding 0 \+ 0 is smaller than the window, 1\*\(5 - 1\) \+ 1 = 5"
+        ValueError, match=r"input 4 \+ padding 0 \+ 0 is smaller than the window, dilation 1\*\(kernel 5 - 1\) \+ 1 = 5"
     ):
         layer(mg.zeros((1, 3, 4, 4)))
     with pytest.raises(

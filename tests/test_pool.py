@@ -151,7 +151,7 @@ def test_gather_and_scatter_are_adjoint(data: st.DataObject) -> None:
     assume(all(any(p is not None for p in places) for places in seen.values()))
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2, 2, *sizes))
-    geometry = mg.window.pooling(
+    geometry = mg.window.pooling_geometry(
         sizes, kernel, Geometry(options["stride"], options["padding"], options["dilation"]), options["ceil_mode"]
     )
     value, tap = cpu.max_pool(x, kernel, geometry)
@@ -251,6 +251,26 @@ def test_lp_pooling() -> None:
     assert half.item() == 600
 
 
+def test_lp_pooling_neither_overflows_nor_vanishes() -> None:
+    x = np.array([[[3, 4, 1e-3, 2e-3, 0, 0]]], "float32")
+    np.testing.assert_allclose(mg.lp_pool(x, 100, 2), [[[4, 2e-3, 0]]], rtol=1e-6)
+    mg.check_gradients(lambda t: mg.lp_pool(t, 20, 2), x[..., :4].astype("float64"))
+
+
+@pytest.mark.parametrize(
+    "options", [{"padding": "same"}, {"dilation": 2}, {"padding": 1, "dilation": 2}, {"ceil_mode": True}], ids=str
+)
+def test_unpooling_every_kind_of_pooling(options: dict) -> None:
+    x = optable.distinct(np.random.default_rng(0), 1, 2, 7, 8, low=0.5)
+    value, index = mg.max_pool(x, 3, stride=2, **options, return_indices=True)
+    options = {k: v for k, v in options.items() if k != "ceil_mode"}
+    wide = mg.max_unpool(value, index, 3, stride=2, output_size=(7, 8), **options)
+    expected = np.zeros_like(x).reshape(1, 2, -1)
+    for c in range(2):
+        expected[0, c, index[0, c]] = x[0, c].ravel()[index[0, c]]
+    np.testing.assert_array_equal(wide, expected.reshape(x.shape))
+
+
 def test_results_lie_pixels_first() -> None:
     x = np.random.default_rng(0).standard_normal((2, 3, 6, 4))
     t = mg.tensor(x, requires_grad=True)
@@ -287,8 +307,8 @@ def test_a_tap_takes_one_byte() -> None:
             lambda: mg.max_pool1d(mg.ones((1, 1, 1)), 2, padding=1, dilation=2),
             r"window 0 reads the elements \[-1, 1\] of an input of 1",
         ),
-        (lambda: mg.avg_pool2d(IMAGE, 2, divisor_override=0), "divisor_override must not be 0"),
-        (lambda: mg.lp_pool2d(IMAGE, 0, 2), "norm_type must be above 0, got 0"),
+        (lambda: mg.avg_pool2d(IMAGE, 2, divisor_override=0), "divisor_override must be a number other than 0, got 0"),
+        (lambda: mg.lp_pool2d(IMAGE, 0, 2), "norm_type must be a number of at least 1, got 0"),
         (
             lambda: mg.max_unpool1d(mg.ones((1, 1, 2)), mg.tensor([[[0]]]), 2),
             r"indices of the same shape, got \(1, 1, 2\) and \(1, 1, 1\)",
@@ -299,7 +319,19 @@ def test_a_tap_takes_one_byte() -> None:
         ),
         (
             lambda: mg.max_unpool1d(mg.ones((1, 1, 2)), mg.tensor([[[0, 2]]]), 2, output_size=7),
-            "output_size on spatial axis 0 must be between 3 and 5, less than the stride 2 from 4, got 7",
+            r"output_size \(7,\) is pooled to \(3,\) like this, or to \(4,\) in ceil mode, not to \(2,\)",
+        ),
+        (
+            lambda: mg.max_unpool1d(mg.ones((1, 1, 2)), mg.tensor([[[0, 2]]]), 3, stride=2, padding="same"),
+            "padding='same' depends on the size that was pooled: pass output_size",
+        ),
+        (
+            lambda: mg.max_unpool1d(mg.ones((1, 1, 2)), mg.tensor([[[0, 2]]]), 2, padding=6),
+            r"nothing of a size above 0 is pooled to \(2,\) like this: output_size would be \(-8,\)",
+        ),
+        (
+            lambda: mg.avg_pool2d(IMAGE, 2, divisor_override=(3, 5)),
+            r"divisor_override must be a number other than 0, got \(3, 5\)",
         ),
         (lambda: mg.adaptive_avg_pool(IMAGE, 0), "output_size must be an integer of at least 1, or 2 of them, got"),
         (lambda: mg.adaptive_avg_pool(IMAGE, (1, 2, 3)), r"output_size must be .* or 2 of them, got \(1, 2, 3\)"),

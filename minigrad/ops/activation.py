@@ -5,13 +5,13 @@ from __future__ import annotations
 from math import pi, sqrt
 
 from minigrad.backend import as_array, shape_of, xp
-from minigrad.engine import op
+from minigrad.engine import elementwise
 from minigrad.ops.elementwise import mask, minimum, where
 from minigrad.ops.shape import reshape
 from minigrad.ops.transcendental import erf, exp, tanh
 
 
-@op
+@elementwise
 def relu(x):
     """max(x, 0); its derivative at 0 is 0, and nan stays nan.
 
@@ -25,7 +25,7 @@ def relu(x):
 relu.vjp(x=lambda g, out: mask(g, ~(out <= 0)))  # nan passes, as the value does
 
 
-@op
+@elementwise
 def hardtanh(x, min_val=-1.0, max_val=1.0):
     """x limited to [min_val, max_val]; the derivative is 0 at the bounds and beyond (that of `clip` is 1 at them)."""
     return xp(x).clip(x, min_val, max_val)
@@ -39,7 +39,7 @@ def relu6(x):
     return hardtanh(x, 0.0, 6.0)
 
 
-@op
+@elementwise
 def leaky_relu(x, negative_slope=0.01):
     """x where x > 0, else negative_slope * x; the derivative at 0 is negative_slope (Maas et al. 2013)."""
     return xp(x).where(x > 0, x, negative_slope * x)
@@ -48,7 +48,7 @@ def leaky_relu(x, negative_slope=0.01):
 leaky_relu.vjp(x=lambda g, x, negative_slope: where(x > 0, g, negative_slope * g))
 
 
-@op
+@elementwise
 def _prelu(x, weight):
     return xp(x, weight).where(x > 0, x, weight * x)
 
@@ -73,7 +73,7 @@ def prelu(x, weight):
     return _prelu(x, reshape(weight, (-1, *(1,) * (len(shape) - 2))) if n != (1,) else weight)
 
 
-@op
+@elementwise
 def elu(x, alpha=1.0):
     """x where x > 0, else alpha * (exp(x) - 1) (Clevert et al. 2016)."""
     return xp(x).where(x > 0, x, alpha * xp(x).expm1(xp(x).minimum(x, 0)))
@@ -88,7 +88,7 @@ def selu(x):
     return 1.0507009873554805 * elu(x, 1.6732632423543772)
 
 
-@op
+@elementwise
 def sigmoid(x):
     """1 / (1 + exp(-x)), to full precision on both sides of 0."""
     e = xp(x).exp(-xp(x).abs(x))
@@ -102,7 +102,7 @@ def _softplus(x):
     return xp(x).maximum(x, 0) + xp(x).log1p(xp(x).exp(-xp(x).abs(x)))
 
 
-@op
+@elementwise
 def logsigmoid(x):
     """log(sigmoid(x)), without overflow."""
     return -_softplus(-as_array(x))
@@ -111,7 +111,7 @@ def logsigmoid(x):
 logsigmoid.vjp(x=lambda g, x: g * sigmoid(-x))
 
 
-@op
+@elementwise
 def softplus(x, beta=1.0):
     """log(1 + exp(beta*x)) / beta, without overflow."""
     return _softplus(beta * as_array(x)) / beta
@@ -120,7 +120,7 @@ def softplus(x, beta=1.0):
 softplus.vjp(x=lambda g, x, beta: g * sigmoid(beta * x))
 
 
-@op
+@elementwise
 def silu(x):
     """x * sigmoid(x), also called swish."""
     e = xp(x).exp(-xp(x).abs(x))
@@ -152,7 +152,7 @@ def gelu(x, approximate="none"):
     return _gelu_tanh(x) if approximate == "tanh" else _gelu(x)
 
 
-@op
+@elementwise
 def _gelu(x):
     return 0.5 * x * (1 + erf(x * sqrt(0.5)))
 
@@ -160,7 +160,7 @@ def _gelu(x):
 _gelu.vjp(x=lambda g, x: g * (0.5 * (1 + erf(x * sqrt(0.5))) + x * exp(-0.5 * x * x) / sqrt(2 * pi)))
 
 
-@op
+@elementwise
 def _gelu_tanh(x):
     return 0.5 * x * (1 + xp(x).tanh(_C * (x + 0.044715 * x * x * x)))
 

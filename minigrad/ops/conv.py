@@ -31,13 +31,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from minigrad import backend
-from minigrad.backend import kernels, shape_of
+from minigrad.backend import given, kernels, shape_of
 from minigrad.engine import op
 from minigrad.ops.index import index_set
 from minigrad.ops.padding import pad
 from minigrad.ops.shape import flip as flip_axes
-from minigrad.window import Geometry, Sizes, of_rank, output_sizes, paddings, per_axis
+from minigrad.window import Geometry, Sizes, of_rank, output_sizes, paddings, per_axis, shape_argument
 
 ALGORITHMS = ("auto", "im2col", "direct")
 MODES = ("zeros", "constant", "reflect", "replicate", "circular", "symmetric")
@@ -125,32 +127,39 @@ def check_bias(bias: Any, count: int) -> None:
         raise ValueError(f"bias must have shape {(count,)}, one number for each kernel, got {shape_of(bias)}")
 
 
-def connected(weight: Any, connections: Any, channels: int) -> Any:
+def dense_weight(weight: Any, connections: Any, channels: int) -> Any:
     """The weights (links, *kernel) of a table of connections as a dense weight (K, channels, *kernel), else zeros."""
-    table = [list(row) for row in connections]
+    table = list(connections) if isinstance(connections, (list, tuple)) else [connections]
     for k, row in enumerate(table):
-        if len(set(row)) != len(row) or any(c not in range(channels) for c in row):
+        listed = isinstance(row, (list, tuple)) and all(isinstance(c, (int, np.integer)) for c in row)
+        if not listed or len(set(row)) != len(row) or any(c not in range(channels) for c in row):
             raise ValueError(
                 f"connections[{k}] must list the channels that kernel {k} sees, each once, from 0 to {channels - 1}, "
                 f"got {row}"
             )
-    kernels_, inputs = [k for k, row in enumerate(table) for _ in row], [c for row in table for c in row]
+    rows, columns = [k for k, row in enumerate(table) for _ in row], [c for row in table for c in row]
     shape = shape_of(weight)
-    if not shape or shape[0] != len(inputs):
+    if not shape or shape[0] != len(columns):
         raise ValueError(
-            f"connections has {len(inputs)} links, so weight must be ({len(inputs)}, *kernel), one kernel a link, got "
-            f"{shape}"
+            f"connections has {len(columns)} links, so weight must be ({len(columns)}, *kernel), one kernel a link, "
+            f"got {shape}"
         )
     dense = backend.zeros((len(table), channels, *shape[1:]), weight)
-    return index_set(dense, weight, (kernels_, inputs))[0]
+    return index_set(dense, weight, (rows, columns))[0]
 
 
-def padded(x: Any, pairs: tuple, mode: str, value: float) -> tuple[Any, tuple]:
-    """x and the zero padding it still needs: every other kind of border is laid around it here."""
+def _check_mode(mode: Any, value: Any, x: Any) -> None:
     if mode not in MODES:
         raise ValueError(f"padding_mode must be one of {MODES}, got {mode!r}")
+    dtype = getattr(x, "dtype", np.dtype(float))
+    if not isinstance(value, (int, float, np.number)) or (dtype.kind in "iub" and value != int(value)):
+        raise ValueError(f"padding_value must be a number that {dtype} can hold, got {value!r}")
     if value != 0 and mode != "constant":
         raise ValueError(f"padding_value={value!r} goes with padding_mode='constant', got padding_mode={mode!r}")
+
+
+def _bordered(x: Any, pairs: tuple, mode: str, value: float) -> tuple[Any, tuple]:
+    """x and the zero padding it still needs: every other kind of border is laid around it here."""
     if mode == "zeros" or (mode == "constant" and value == 0) or not any(map(any, pairs)):
         return x, pairs
     for axis, (n, pair) in enumerate(zip(shape_of(x)[2:], pairs, strict=True)):
@@ -222,18 +231,20 @@ def conv(
     >>> mg.conv(step, mg.tensor([[[-1.0, 1]]]), stride=3, padding="same", padding_mode="replicate").shape
     (1, 1, 3)
     """
+    x, weight, bias = given(x), given(weight), given(bias)
     xs = shape_of(x)
+    _check_mode(padding_mode, padding_value, x)
     if connections is not None:
         if groups != 1:
             raise ValueError(f"connections say which channels a kernel sees, so groups must stay 1, got {groups!r}")
-        weight = connected(weight, connections, xs[1] if len(xs) > 1 else 0)
+        weight = dense_weight(weight, connections, xs[1] if len(xs) > 1 else 0)
     ws = shape_of(weight)
     check_shapes("conv", xs, ws)
     geometry = convolution_geometry(xs[2:], ws[2:], stride, padding, dilation, groups, algorithm)
     _check_channels(xs[1], ws, geometry.groups)
     check_bias(bias, ws[0])
     output_sizes(xs[2:], ws[2:], geometry)
-    x, pairs = padded(x, geometry.padding, padding_mode, padding_value)
+    x, pairs = _bordered(x, geometry.padding, padding_mode, padding_value)
     if flip:
         weight = flip_axes(weight, tuple(range(2, len(ws))))
     return _conv(x, weight, bias, geometry._replace(padding=pairs))
@@ -278,7 +289,7 @@ def conv_input(weight, g, input_shape, *, stride=1, padding=0, dilation=1, group
     `dx[n, c, i] = sum_{k, o, t : o*stride + t*dilation - low = i} weight[k, c, t] * g[n, k, o]`
 
     Args:
-        weight: the kernels, (K, C/groups, *kernel).
+        weight: the kernels, (K, C/groups, *kernel), of the dtypes that `conv` takes.
         g: (N, K, *out), as `conv` of an input of shape `input_shape` gives it.
         input_shape: (N, C, *spatial).
         stride, padding, dilation, groups, algorithm: those of that `conv`.
@@ -293,8 +304,9 @@ def conv_input(weight, g, input_shape, *, stride=1, padding=0, dilation=1, group
     >>> mg.conv_input(mg.tensor([[[1.0, 2]]]), mg.tensor([[[1.0, 1, 1]]]), (1, 1, 4))
     tensor([[[1., 3., 3., 2.]]])
     """
-    geometry = _sibling("conv_input", input_shape, shape_of(weight), g, stride, padding, dilation, groups, algorithm)
-    return _conv_input(weight, g, geometry, tuple(input_shape))
+    weight, g, xs = given(weight), given(g), shape_argument("input_shape", input_shape)
+    options = (stride, padding, dilation, groups, algorithm)
+    return _conv_input(weight, g, _checked_geometry("conv_input", xs, shape_of(weight), g, *options), xs)
 
 
 def conv_weight(x, g, weight_shape, *, stride=1, padding=0, dilation=1, groups=1, algorithm="auto"):
@@ -303,7 +315,7 @@ def conv_weight(x, g, weight_shape, *, stride=1, padding=0, dilation=1, groups=1
     `dw[k, c, t] = sum_{n, o} x[n, c, o*stride + t*dilation - low] * g[n, k, o]`
 
     Args:
-        x: the input, (N, C, *spatial).
+        x: the input, (N, C, *spatial), of the dtypes that `conv` takes.
         g: (N, K, *out), as `conv` of a weight of shape `weight_shape` gives it.
         weight_shape: (K, C/groups, *kernel).
         stride, padding, dilation, groups, algorithm: those of that `conv`.
@@ -318,12 +330,12 @@ def conv_weight(x, g, weight_shape, *, stride=1, padding=0, dilation=1, groups=1
     >>> mg.conv_weight(mg.tensor([[[1.0, 2, 3]]]), mg.tensor([[[1.0, 10]]]), (1, 1, 2))
     tensor([[[21., 32.]]])
     """
-    geometry = _sibling("conv_weight", shape_of(x), weight_shape, g, stride, padding, dilation, groups, algorithm)
-    return _conv_weight(x, g, geometry, tuple(weight_shape))
+    x, g, ws = given(x), given(g), shape_argument("weight_shape", weight_shape)
+    options = (stride, padding, dilation, groups, algorithm)
+    return _conv_weight(x, g, _checked_geometry("conv_weight", shape_of(x), ws, g, *options), ws)
 
 
-def _sibling(name, xs, ws, g, stride, padding, dilation, groups, algorithm):
-    xs, ws = tuple(xs), tuple(ws)
+def _checked_geometry(name, xs, ws, g, stride, padding, dilation, groups, algorithm):
     check_shapes(name, xs, ws)
     geometry = convolution_geometry(xs[2:], ws[2:], stride, padding, dilation, groups, algorithm)
     _check_channels(xs[1], ws, geometry.groups)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-from minigrad.backend import raw, shape_of, xp
+from minigrad.backend import given, raw, shape_of, xp
 from minigrad.ops.conv import conv
 from minigrad.ops.shape import permute, reshape
+from minigrad.window import shape_argument
 
 
 def conv_matrix(
@@ -48,7 +49,10 @@ def conv_matrix(
     """
     if padding_mode == "constant":
         raise ValueError("padding_mode='constant' adds a number that no matrix can: take one of the other modes")
-    columns = math.prod(input_shape)
+    input_shape = shape_argument("input_shape", input_shape)
+    if len(input_shape) < 2:
+        raise ValueError(f"input_shape must be (C, *spatial), got {input_shape}")
+    weight, columns = given(weight), math.prod(input_shape)
     # The matrix of a linear map has the images of the unit vectors as columns: here they are the batch.
     units = reshape(xp(raw(weight)).eye(columns, dtype=raw(weight).dtype), (columns, *input_shape))
     images = conv(

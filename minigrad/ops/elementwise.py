@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from minigrad.backend import raw, xp, zeros_like
-from minigrad.engine import op
+from minigrad.engine import elementwise
 
 # ---- arithmetic -----------------------------------------------------------------------------------------------------
 
 
-@op
+@elementwise
 def add(x, y):
     """x + y."""
     return x + y
@@ -19,7 +19,7 @@ def add(x, y):
 add.vjp(x=lambda g: g, y=lambda g: g)
 
 
-@op
+@elementwise
 def subtract(x, y):
     """x - y."""
     return x - y
@@ -28,7 +28,7 @@ def subtract(x, y):
 subtract.vjp(x=lambda g: g, y=lambda g: -g)
 
 
-@op
+@elementwise
 def multiply(x, y):
     """x * y."""
     return x * y
@@ -37,7 +37,7 @@ def multiply(x, y):
 multiply.vjp(x=lambda g, y: g * y, y=lambda g, x: g * x)
 
 
-@op
+@elementwise
 def divide(x, y):
     """x / y. Integers divide to floats."""
     return x / y
@@ -46,7 +46,7 @@ def divide(x, y):
 divide.vjp(x=lambda g, y: g / y, y=lambda g, y, out: -g * out / y)
 
 
-@op
+@elementwise
 def negative(x):
     """-x."""
     return xp(x).negative(x)
@@ -58,79 +58,79 @@ negative.vjp(x=lambda g: -g)
 # ---- comparisons and logic: their results are boolean, so they leave the graph ---------------------------------------
 
 
-@op
+@elementwise
 def equal(x, y):
     """Whether x == y, elementwise."""
     return xp(x, y).equal(x, y)
 
 
-@op
+@elementwise
 def not_equal(x, y):
     """Whether x != y, elementwise."""
     return xp(x, y).not_equal(x, y)
 
 
-@op
+@elementwise
 def less(x, y):
     """Whether x < y, elementwise."""
     return xp(x, y).less(x, y)
 
 
-@op
+@elementwise
 def less_equal(x, y):
     """Whether x <= y, elementwise."""
     return xp(x, y).less_equal(x, y)
 
 
-@op
+@elementwise
 def greater(x, y):
     """Whether x > y, elementwise."""
     return xp(x, y).greater(x, y)
 
 
-@op
+@elementwise
 def greater_equal(x, y):
     """Whether x >= y, elementwise."""
     return xp(x, y).greater_equal(x, y)
 
 
-@op
+@elementwise
 def logical_and(x, y):
     """Whether x and y are both nonzero, elementwise."""
     return xp(x, y).logical_and(x, y)
 
 
-@op
+@elementwise
 def logical_or(x, y):
     """Whether x or y is nonzero, elementwise."""
     return xp(x, y).logical_or(x, y)
 
 
-@op
+@elementwise
 def logical_xor(x, y):
     """Whether exactly one of x and y is nonzero, elementwise."""
     return xp(x, y).logical_xor(x, y)
 
 
-@op
+@elementwise
 def logical_not(x):
     """Whether x is zero, elementwise."""
     return xp(x).logical_not(x)
 
 
-@op
+@elementwise
 def isnan(x):
     """Whether x is nan, elementwise."""
     return xp(x).isnan(x)
 
 
-@op
+@elementwise
 def isinf(x):
     """Whether x is inf or -inf, elementwise."""
     return xp(x).isinf(x)
 
 
-@op
+@elementwise
 def isfinite(x):
     """Whether x is neither infinite nor nan, elementwise."""
     return xp(x).isfinite(x)
@@ -139,7 +139,7 @@ def isfinite(x):
 # ---- choosing --------------------------------------------------------------------------------------------------------
 
 
-@op
+@elementwise
 def where(condition, x, y):
     """x where the condition holds, else y. Each gets the gradient of the places it was taken for."""
     library = xp(condition, x, y)
@@ -159,7 +159,7 @@ where.vjp(
 _BITS = {2: np.int16, 4: np.int32, 8: np.int64}
 
 
-@op
+@elementwise
 def mask(x, keep):
     """x where the boolean `keep` holds, else 0: the gradient of every choice. Exact, also where x is inf or nan.
 
@@ -172,7 +172,7 @@ def mask(x, keep):
 mask.vjp(x=lambda g, keep: mask(g, keep))
 
 
-@op
+@elementwise
 def maximum(x, y):
     """The larger of x and y, elementwise; nan if either is. At a tie each gets half of the gradient."""
     return xp(x, y).maximum(x, y)
@@ -184,7 +184,7 @@ maximum.vjp(
 )
 
 
-@op
+@elementwise
 def minimum(x, y):
     """The smaller of x and y, elementwise; nan if either is. At a tie each gets half of the gradient."""
     return xp(x, y).minimum(x, y)
@@ -196,7 +196,7 @@ minimum.vjp(
 )
 
 
-@op
+@elementwise
 def clip(x, min=None, max=None):
     """x limited to [min, max]; None leaves a side open, and where min > max the result is max.
 
@@ -221,7 +221,7 @@ clip.vjp(
 # ---- steps ----------------------------------------------------------------------------------------------------------
 
 
-@op
+@elementwise
 def abs(x):
     """|x|; its derivative at 0 is 0."""
     return xp(x).abs(x)
@@ -230,7 +230,7 @@ def abs(x):
 abs.vjp(x=lambda g, x: g * sign(x))
 
 
-@op
+@elementwise
 def sign(x):
     """-1, 0 or 1; its derivative is 0 everywhere."""
     return xp(x).sign(x)
@@ -239,7 +239,7 @@ def sign(x):
 sign.vjp(x=lambda g: zeros_like(g))
 
 
-@op
+@elementwise
 def floor(x):
     """The largest integer not above x; its derivative is 0 everywhere."""
     return xp(x).floor(x)
@@ -248,7 +248,7 @@ def floor(x):
 floor.vjp(x=lambda g: zeros_like(g))
 
 
-@op
+@elementwise
 def ceil(x):
     """The smallest integer not below x; its derivative is 0 everywhere."""
     return xp(x).ceil(x)
@@ -257,7 +257,7 @@ def ceil(x):
 ceil.vjp(x=lambda g: zeros_like(g))
 
 
-@op
+@elementwise
 def round(x, decimals=0):
     """x rounded to this many decimals, halves to even; its derivative is 0 everywhere.
 

@@ -51,7 +51,8 @@ def _may_repeat(index: Any) -> bool:
 @op(view=True, prepare={"index": plain_index})
 def getitem(x, index):
     """x[index], as NumPy does it: integers, slices, None and ... give views; integer and boolean arrays, copies."""
-    return like(x[index], x) if _may_repeat(index) else x[index]
+    copied = builtins.any(getattr(i, "dtype", None) is not None for i in (index if type(index) is tuple else (index,)))
+    return like(x[index], x) if copied else x[index]
 
 
 getitem.vjp(x=lambda g, index, x_shape: index_add(zeros(x_shape, g), g, index))

@@ -37,14 +37,26 @@ from typing import Any
 import numpy as np
 
 from minigrad import backend
-from minigrad.backend import in_single, kernels, raw, shape_of, xp
+from minigrad.backend import given, in_single, kernels, raw, shape_of, xp
 from minigrad.engine import op
 from minigrad.ops.elementwise import abs
 from minigrad.ops.elementwise import where as where_
 from minigrad.ops.index import index_set
-from minigrad.ops.shape import astype, reshape
+from minigrad.ops.shape import reshape
 from minigrad.ops.transcendental import power
-from minigrad.window import AXES, Geometry, Sizes, of_rank, paddings, per_axis, pooling, taps_inside
+from minigrad.ops.unfold import _unfold
+from minigrad.window import (
+    Geometry,
+    Sizes,
+    input_sizes,
+    of_rank,
+    out_sizes,
+    output_sizes,
+    paddings,
+    per_axis,
+    pooling_geometry,
+    taps_inside,
+)
 
 # ---- the ops --------------------------------------------------------------------------------------------------------
 
@@ -88,8 +100,7 @@ def pool_index(tap, kernel, geometry, sizes, sources=None):
     library, n = xp(tap), len(kernel)
     rest, flat = tap.astype(np.int64), library.zeros(tap.shape, np.int64)
     scale = 1
-    for axis in reversed(range(n)):
-        k, s, (lo, _), d = kernel[axis], *(values[axis] for values in geometry[:3])
+    for axis, (k, s, (lo, _), d) in reversed(list(enumerate(geometry.along(kernel)))):
         start = library.arange(tap.shape[axis + 2]).reshape(-1, *(1,) * (n - 1 - axis)) * s - lo
         at = start + rest % k * d
         flat += (at if sources is None else library.asarray(sources[axis])[at]) * scale
@@ -123,7 +134,10 @@ _avg_pool_input.vjp(g=lambda u, kernel, geometry, divisor: _avg_pool(u, kernel, 
 def _windows(
     name: str, x: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
 ) -> tuple[Sizes, Geometry, Geometry]:
-    """The kernel, and the geometry as it was asked for and with the padding that ceil mode adds."""
+    """The kernel, and two geometries: as it was asked for, and with the padding up to the last window of ceil mode.
+
+    A mean may count the padding that was asked for, but not what ceil mode makes a window see beyond.
+    """
     sizes = shape_of(x)[2:]
     if not sizes:
         raise ValueError(f"{name} expects x (N, C, *spatial), got shape {shape_of(x)}")
@@ -132,16 +146,13 @@ def _windows(
     steps = kernel if stride is None else per_axis("stride", stride, n, 1)
     apart = per_axis("dilation", dilation, n, 1)
     asked = Geometry(steps, paddings(padding, sizes, kernel, steps, apart), apart)
-    return kernel, asked, pooling(sizes, kernel, asked, ceil_mode)
+    return kernel, asked, pooling_geometry(sizes, kernel, asked, ceil_mode)
 
 
 def _counts(sizes: Sizes, kernel: Sizes, asked: Geometry, geometry: Geometry, with_padding: bool) -> Any:
     """By what each window's sum is divided: one number, or for each axis the taps that count at each position."""
     counts = []
-    for i, k, s, (lo, hi), (_, last), d in zip(
-        sizes, kernel, asked.stride, asked.padding, geometry.padding, asked.dilation, strict=True
-    ):
-        out = (i + lo + last - d * (k - 1) - 1) // s + 1
+    for i, k, out, s, (lo, hi), d in asked.along(sizes, kernel, out_sizes(sizes, kernel, geometry)):
         first, stop = (-lo, i + hi) if with_padding else (0, i)
         counts.append(taps_inside(first, stop, k, s, lo, d, out))
     if all(set(count) == {k} for count, k in zip(counts, kernel, strict=True)):
@@ -153,7 +164,7 @@ def _counts(sizes: Sizes, kernel: Sizes, asked: Geometry, geometry: Geometry, wi
 
 
 def max_pool(x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
-    """The largest value of each window.
+    """The largest value of each window: `out[n, c, o] = max_t x[n, c, o*stride + t*dilation - low]`.
 
     A tie goes to the first in row-major order, nan wins over everything, and padding never wins (it is -inf).
 
@@ -199,6 +210,7 @@ def min_pool(x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=Fa
 
 
 def _extreme(pool, name, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices):
+    x = given(x)
     kernel, _, geometry = _windows(name, x, kernel_size, stride, padding, dilation, ceil_mode)
     value, tap = pool(x, kernel, geometry)
     return (value, pool_index(tap, kernel, geometry, shape_of(x)[2:])) if return_indices else value
@@ -215,7 +227,7 @@ def avg_pool(
     count_include_pad=True,
     divisor_override=None,
 ):
-    """The mean of each window.
+    """The mean of each window: `out[n, c, o] = sum_t x[n, c, o*stride + t*dilation - low] / divisor`.
 
     Args:
         x: the input, (N, C, *spatial), with any number of spatial axes; integers give float64.
@@ -237,67 +249,75 @@ def avg_pool(
     >>> mg.avg_pool(mg.ones((1, 1, 3)), 3, stride=2, padding=1, count_include_pad=False)
     tensor([[[1., 1.]]])
     """
+    x = given(x)
     kernel, asked, geometry = _windows("avg_pool", x, kernel_size, stride, padding, dilation, ceil_mode)
     if divisor_override is None:
         divisor = _counts(shape_of(x)[2:], kernel, asked, geometry, count_include_pad)
-    elif divisor_override == 0:
-        raise ValueError("divisor_override must not be 0")
-    else:
+    elif isinstance(divisor_override, (int, float, np.number)) and abs(divisor_override) > 0:
         divisor = divisor_override
+    else:
+        raise ValueError(f"divisor_override must be a number other than 0, got {divisor_override!r}")
     return _avg_pool(x, kernel, geometry, divisor)
 
 
 def lp_pool(x, norm_type, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=False):
     """The p-norm of each window, `(sum |x|^p)^(1/p)`: the sum for p = 1, near the maximum for a large p.
 
-    The gradient of a window of zeros is 0. (PyTorch raises x itself to the power, so that for an odd p it differs
-    for negative x, and scales up the windows that stick out in ceil mode.)
+    It is worked out relative to the largest |x| of the window, so that no power overflows or vanishes. The gradient of
+    a window of zeros is 0. (PyTorch raises x itself to the power, so that for an odd p it differs for negative x, and
+    scales up the windows that stick out in ceil mode.)
 
     Args:
         x: the input, (N, C, *spatial), floating.
-        norm_type: p, above 0; inf is `max_pool` of |x|.
+        norm_type: p, at least 1; inf is `max_pool` of |x|.
         kernel_size, stride, padding, dilation, ceil_mode: as for `max_pool`; padding is with zeros.
 
     Returns:
         (N, C, *out).
 
     Raises:
-        ValueError: a p that is not above 0, and as `max_pool`.
+        ValueError: a p below 1, and as `max_pool`.
 
     Source: P. Sermanet, S. Chintala and Y. LeCun, "Convolutional neural networks applied to house numbers digit
-    classification", 2012, section 2.2.
+    classification", 2012.
 
     >>> import minigrad as mg
     >>> mg.lp_pool(mg.tensor([[[3.0, 4, 0, 0]]]), 2, 2)
     tensor([[[5., 0.]]])
     """
-    if not norm_type > 0:
-        raise ValueError(f"norm_type must be above 0, got {norm_type!r}")
-    if norm_type == np.inf:
-        return max_pool(abs(x), kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode)
+    x = given(x)
+    if not isinstance(norm_type, (int, float, np.number)) or not norm_type >= 1:
+        raise ValueError(f"norm_type must be a number of at least 1, got {norm_type!r}")
     kernel, _, geometry = _windows("lp_pool", x, kernel_size, stride, padding, dilation, ceil_mode)
-    half = raw(x).dtype == np.float16
-    total = _avg_pool(power(abs(astype(x, np.float32) if half else x), norm_type), kernel, geometry, 1)
+    size = abs(x)
+    largest = _max_pool(size, kernel, geometry)[0]
+    if norm_type == np.inf:
+        return largest
+    # The norm is homogeneous, so its gradient is right with the scale taken as a constant.
+    scale = raw(largest) + (raw(largest) == 0)
+    columns = _unfold(size, kernel, geometry) / scale.reshape(*scale.shape[:2], *(1,) * len(kernel), *scale.shape[2:])
+    total = power(columns, norm_type).sum(axis=tuple(range(2, 2 + len(kernel))))
     empty = total == 0
-    root = where_(empty, 0.0, power(where_(empty, 1.0, total), 1 / norm_type))
-    return astype(root, np.float16) if half else root
+    return where_(empty, 0.0, power(where_(empty, 1.0, total), 1 / norm_type)) * scale
 
 
-def max_unpool(x, indices, kernel_size, *, stride=None, padding=0, output_size=None):
+def max_unpool(x, indices, kernel_size, *, stride=None, padding=0, dilation=1, output_size=None):
     """The values of a max pooling laid back where they came from, zeros elsewhere: its partial inverse.
 
     Args:
         x: (N, C, *out), floating.
         indices: int64 of the same shape: flat indices into the spatial axes of the result, as `max_pool` returns them
             with `return_indices=True`. Where one repeats, one of its values wins and the others get no gradient.
-        kernel_size, stride, padding: those of that pooling.
-        output_size: the spatial sizes of the result; default: (out - 1)*stride - low - high + kernel_size.
+        kernel_size, stride, padding, dilation: those of that pooling.
+        output_size: the spatial sizes of the result, which must be those of what was pooled, or the indices point
+            elsewhere. Default: (out - 1)*stride - low - high + dilation*(kernel_size - 1) + 1, which is right if the
+            windows read all of it.
 
     Returns:
         (N, C, *output_size).
 
     Raises:
-        ValueError: shapes that differ, or an index or a size out of range.
+        ValueError: shapes that differ, an index out of range, or a size that such a pooling does not bring to `out`.
 
     Source: M. D. Zeiler and R. Fergus, "Visualizing and understanding convolutional networks", 2014, section 2.1.
 
@@ -306,21 +326,30 @@ def max_unpool(x, indices, kernel_size, *, stride=None, padding=0, output_size=N
     >>> mg.max_unpool(values, places, 2)
     tensor([[[0., 3., 2., 0.]]])
     """
+    x, indices = given(x), given(indices)
     xs, n = shape_of(x), len(shape_of(x)) - 2
     if n < 1 or shape_of(indices) != xs:
         raise ValueError(
             f"max_unpool expects x (N, C, *out) and indices of the same shape, got {xs} and {shape_of(indices)}"
         )
-    kernel = per_axis("kernel_size", kernel_size, n, 1)
+    if raw(indices).dtype.kind not in "iu":
+        raise TypeError(f"indices must be integers, got {raw(indices).dtype}")
+    kernel, apart = per_axis("kernel_size", kernel_size, n, 1), per_axis("dilation", dilation, n, 1)
     steps = kernel if stride is None else per_axis("stride", stride, n, 1)
-    pairs = paddings(padding, xs[2:], kernel, steps, (1,) * n)
-    usual = tuple((o - 1) * s - sum(p) + k for o, s, p, k in zip(xs[2:], steps, pairs, kernel, strict=True))
-    sizes = usual if output_size is None else per_axis("output_size", output_size, n, 1)
-    for axis, (size, default, s) in enumerate(zip(sizes, usual, steps, strict=True)):
-        if not default - s < size < default + s:
+    if output_size is None:
+        if isinstance(padding, str) and padding != "valid":
+            raise ValueError(f"padding={padding!r} depends on the size that was pooled: pass output_size")
+        geometry = Geometry(steps, paddings(padding, xs[2:], kernel, steps, apart), apart)
+        sizes = input_sizes(xs[2:], kernel, geometry)
+        if min(sizes) < 1:
+            raise ValueError(f"nothing of a size above 0 is pooled to {xs[2:]} like this: output_size would be {sizes}")
+    else:
+        sizes = per_axis("output_size", output_size, n, 1)
+        geometry = Geometry(steps, paddings(padding, sizes, kernel, steps, apart), apart)
+        fits = [output_sizes(sizes, kernel, geometry, rounding) for rounding in ("floor", "ceil")]
+        if xs[2:] not in fits:
             raise ValueError(
-                f"output_size on spatial axis {axis} must be between {default - s + 1} and {default + s - 1}, less "
-                f"than the stride {s} from {default}, got {size}"
+                f"output_size {sizes} is pooled to {fits[0]} like this, or to {fits[1]} in ceil mode, not to {xs[2:]}"
             )
     flat, size = raw(indices).reshape(-1), int(np.prod(sizes))
     if flat.size and (int(flat.min()) < 0 or int(flat.max()) >= size):
@@ -332,44 +361,184 @@ def max_unpool(x, indices, kernel_size, *, stride=None, padding=0, output_size=N
 
 # ---- for one, two and three axes ------------------------------------------------------------------------------------
 
-_RANKED = """{n}-D `{name}`: x (N, C, {axes}).
+max_pool1d = of_rank(
+    max_pool,
+    1,
+    """The largest value of each window, (N, C, L) -> (N, C, OL).
+
+    Options and errors: `max_pool`; the stride is a keyword.
 
     >>> import minigrad as mg
-    >>> mg.{name}{n}d(mg.arange({size}.0).reshape(1, 1, {sizes}), {arguments}).reshape(-1)
-    {result}
-    """
+    >>> mg.max_pool1d(mg.arange(4.0).reshape(1, 1, 4), 2).reshape(-1)
+    tensor([1., 3.])
+    """,
+)
+max_pool2d = of_rank(
+    max_pool,
+    2,
+    """The largest value of each window, (N, C, H, W) -> (N, C, OH, OW).
 
-
-def _ranked(function: Any, n: int, arguments: str, result: str) -> Any:
-    sizes = {1: "4", 2: "2, 2", 3: "1, 2, 2"}[n]
-    doc = _RANKED.format(
-        n=n, name=function.__name__, axes=AXES[n], size=4, sizes=sizes, arguments=arguments, result=result
-    )
-    return of_rank(function, n, doc)
-
-
-max_pool1d = _ranked(max_pool, 1, "2", "tensor([1., 3.])")
-max_pool2d = _ranked(max_pool, 2, "2", "tensor([3.])")
-max_pool3d = _ranked(max_pool, 3, "(1, 2, 2)", "tensor([3.])")
-min_pool1d = _ranked(min_pool, 1, "2", "tensor([0., 2.])")
-min_pool2d = _ranked(min_pool, 2, "2", "tensor([0.])")
-min_pool3d = _ranked(min_pool, 3, "(1, 2, 2)", "tensor([0.])")
-avg_pool1d = _ranked(avg_pool, 1, "2", "tensor([0.5, 2.5])")
-avg_pool2d = _ranked(avg_pool, 2, "2", "tensor([1.5])")
-avg_pool3d = _ranked(avg_pool, 3, "(1, 2, 2)", "tensor([1.5])")
-lp_pool1d = _ranked(lp_pool, 1, "1, 2", "tensor([1., 5.])")
-lp_pool2d = _ranked(lp_pool, 2, "1, 2", "tensor([6.])")
-lp_pool3d = _ranked(lp_pool, 3, "1, (1, 2, 2)", "tensor([6.])")
-
-
-def _unpool(n: int, sizes: str) -> Any:
-    doc = f"""{n}-D `max_unpool`: x and indices (N, C, {AXES[n]}).
+    Options and errors: `max_pool`; the stride is a keyword.
 
     >>> import minigrad as mg
-    >>> mg.max_unpool{n}d(mg.tensor([5.0]).reshape({sizes}), mg.tensor([1]).reshape({sizes}), 2).shape
-    (1, 1, {", ".join("2" * n)})
-    """
-    return of_rank(max_unpool, n, doc)
+    >>> mg.max_pool2d(mg.arange(4.0).reshape(1, 1, 2, 2), 2).reshape(-1)
+    tensor([3.])
+    """,
+)
+max_pool3d = of_rank(
+    max_pool,
+    3,
+    """The largest value of each window, (N, C, D, H, W) -> (N, C, OD, OH, OW).
 
+    Options and errors: `max_pool`; the stride is a keyword.
 
-max_unpool1d, max_unpool2d, max_unpool3d = _unpool(1, "1, 1, 1"), _unpool(2, "1, 1, 1, 1"), _unpool(3, "1, 1, 1, 1, 1")
+    >>> import minigrad as mg
+    >>> mg.max_pool3d(mg.arange(4.0).reshape(1, 1, 1, 2, 2), (1, 2, 2)).reshape(-1)
+    tensor([3.])
+    """,
+)
+min_pool1d = of_rank(
+    min_pool,
+    1,
+    """The smallest value of each window, (N, C, L) -> (N, C, OL).
+
+    Options and errors: `min_pool`; the stride is a keyword.
+
+    >>> import minigrad as mg
+    >>> mg.min_pool1d(mg.arange(4.0).reshape(1, 1, 4), 2).reshape(-1)
+    tensor([0., 2.])
+    """,
+)
+min_pool2d = of_rank(
+    min_pool,
+    2,
+    """The smallest value of each window, (N, C, H, W) -> (N, C, OH, OW).
+
+    Options and errors: `min_pool`; the stride is a keyword.
+
+    >>> import minigrad as mg
+    >>> mg.min_pool2d(mg.arange(4.0).reshape(1, 1, 2, 2), 2).reshape(-1)
+    tensor([0.])
+    """,
+)
+min_pool3d = of_rank(
+    min_pool,
+    3,
+    """The smallest value of each window, (N, C, D, H, W) -> (N, C, OD, OH, OW).
+
+    Options and errors: `min_pool`; the stride is a keyword.
+
+    >>> import minigrad as mg
+    >>> mg.min_pool3d(mg.arange(4.0).reshape(1, 1, 1, 2, 2), (1, 2, 2)).reshape(-1)
+    tensor([0.])
+    """,
+)
+avg_pool1d = of_rank(
+    avg_pool,
+    1,
+    """The mean of each window, (N, C, L) -> (N, C, OL).
+
+    Options and errors: `avg_pool`; the stride is a keyword.
+
+    >>> import minigrad as mg
+    >>> mg.avg_pool1d(mg.arange(4.0).reshape(1, 1, 4), 2).reshape(-1)
+    tensor([0.5, 2.5])
+    """,
+)
+avg_pool2d = of_rank(
+    avg_pool,
+    2,
+    """The mean of each window, (N, C, H, W) -> (N, C, OH, OW).
+
+    Options and errors: `avg_pool`; the stride is a keyword.
+
+    >>> import minigrad as mg
+    >>> mg.avg_pool2d(mg.arange(4.0).reshape(1, 1, 2, 2), 2).reshape(-1)
+    tensor([1.5])
+    """,
+)
+avg_pool3d = of_rank(
+    avg_pool,
+    3,
+    """The mean of each window, (N, C, D, H, W) -> (N, C, OD, OH, OW).
+
+    Options and errors: `avg_pool`; the stride is a keyword.
+
+    >>> import minigrad as mg
+    >>> mg.avg_pool3d(mg.arange(4.0).reshape(1, 1, 1, 2, 2), (1, 2, 2)).reshape(-1)
+    tensor([1.5])
+    """,
+)
+lp_pool1d = of_rank(
+    lp_pool,
+    1,
+    """The p-norm of each window, (N, C, L) -> (N, C, OL).
+
+    Options and errors: `lp_pool`; the stride is a keyword.
+
+    >>> import minigrad as mg
+    >>> mg.lp_pool1d(mg.arange(4.0).reshape(1, 1, 4), 1, 2).reshape(-1)
+    tensor([1., 5.])
+    """,
+)
+lp_pool2d = of_rank(
+    lp_pool,
+    2,
+    """The p-norm of each window, (N, C, H, W) -> (N, C, OH, OW).
+
+    Options and errors: `lp_pool`; the stride is a keyword.
+
+    >>> import minigrad as mg
+    >>> mg.lp_pool2d(mg.arange(4.0).reshape(1, 1, 2, 2), 1, 2).reshape(-1)
+    tensor([6.])
+    """,
+)
+lp_pool3d = of_rank(
+    lp_pool,
+    3,
+    """The p-norm of each window, (N, C, D, H, W) -> (N, C, OD, OH, OW).
+
+    Options and errors: `lp_pool`; the stride is a keyword.
+
+    >>> import minigrad as mg
+    >>> mg.lp_pool3d(mg.arange(4.0).reshape(1, 1, 1, 2, 2), 1, (1, 2, 2)).reshape(-1)
+    tensor([6.])
+    """,
+)
+max_unpool1d = of_rank(
+    max_unpool,
+    1,
+    """Values laid back where a pooling took them from, (N, C, OL) -> (N, C, L).
+
+    Options and errors: `max_unpool`.
+
+    >>> import minigrad as mg
+    >>> mg.max_unpool1d(mg.tensor([5.0]).reshape(1, 1, 1), mg.tensor([1]).reshape(1, 1, 1), 2).reshape(-1)
+    tensor([0., 5.])
+    """,
+)
+max_unpool2d = of_rank(
+    max_unpool,
+    2,
+    """Values laid back where a pooling took them from, (N, C, OH, OW) -> (N, C, H, W).
+
+    Options and errors: `max_unpool`.
+
+    >>> import minigrad as mg
+    >>> mg.max_unpool2d(mg.tensor([5.0]).reshape(1, 1, 1, 1), mg.tensor([1]).reshape(1, 1, 1, 1), 2).reshape(-1)[:3]
+    tensor([0., 5., 0.])
+    """,
+)
+max_unpool3d = of_rank(
+    max_unpool,
+    3,
+    """Values laid back where a pooling took them from, (N, C, OD, OH, OW) -> (N, C, D, H, W).
+
+    Options and errors: `max_unpool`.
+
+    >>> import minigrad as mg
+    >>> one = (1, 1, 1, 1, 1)
+    >>> mg.max_unpool3d(mg.tensor([5.0]).reshape(one), mg.tensor([1]).reshape(one), 2).reshape(-1)[:3]
+    tensor([0., 5., 0.])
+    """,
+)

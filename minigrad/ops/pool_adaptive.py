@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from minigrad.backend import shape_of
@@ -54,10 +55,7 @@ def global_avg_pool(x):
     tensor([1.5, 5.5])
     """
     sizes = _spatial("global_avg_pool", x)
-    count = 1
-    for size in sizes:
-        count *= size
-    return _avg_pool(x, sizes, _side_by_side(sizes), count)
+    return _avg_pool(x, sizes, _side_by_side(sizes), prod(sizes))
 
 
 def _adapted(size: int, out: int) -> list[range]:
@@ -115,15 +113,11 @@ def adaptive_avg_pool(x, output_size):
     sizes, outs = _wanted("adaptive_avg_pool", x, output_size)
     x, kernel, _ = _laid_out(x, sizes, outs, repeat=False)
     counts = tuple(tuple(map(len, _adapted(size, out))) for size, out in zip(sizes, outs, strict=True))
-    divisor: Any = counts
-    if all(set(count) == {k} for count, k in zip(counts, kernel, strict=True)):
-        divisor = 1
-        for k in kernel:
-            divisor *= k
-    return _avg_pool(x, kernel, _side_by_side(kernel), divisor)
+    alike = all(set(count) == {k} for count, k in zip(counts, kernel, strict=True))
+    return _avg_pool(x, kernel, _side_by_side(kernel), prod(kernel) if alike else counts)
 
 
-def adaptive_max_pool(x, output_size, return_indices=False):
+def adaptive_max_pool(x, output_size, *, return_indices=False):
     """The largest value of each of as many windows as asked for, cut as in `adaptive_avg_pool`; rules as in `max_pool`.
 
     Args:

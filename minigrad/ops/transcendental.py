@@ -8,13 +8,13 @@ from math import sqrt as root
 import numpy as np
 
 from minigrad.backend import as_array, device_of, xp, zeros_like
-from minigrad.engine import op
+from minigrad.engine import elementwise
 from minigrad.ops.elementwise import mask, where
 
 # ---- powers ---------------------------------------------------------------------------------------------------------
 
 
-@op
+@elementwise
 def power(x, y):
     """x ** y.
 
@@ -41,7 +41,7 @@ def _power_y(g, x, y, out):
 power.vjp(x=_power_x, y=_power_y)
 
 
-@op
+@elementwise
 def sqrt(x):
     """The square root."""
     return xp(x).sqrt(x)
@@ -50,7 +50,7 @@ def sqrt(x):
 sqrt.vjp(x=lambda g, out: g / (2 * out))
 
 
-@op
+@elementwise
 def rsqrt(x):
     """1 / sqrt(x)."""
     return 1 / xp(x).sqrt(x)
@@ -62,7 +62,7 @@ rsqrt.vjp(x=lambda g, out: -0.5 * g * out * out * out)
 # ---- exponentials and logarithms ------------------------------------------------------------------------------------
 
 
-@op
+@elementwise
 def exp(x):
     """e**x."""
     return xp(x).exp(x)
@@ -71,7 +71,7 @@ def exp(x):
 exp.vjp(x=lambda g, out: g * out)
 
 
-@op
+@elementwise
 def expm1(x):
     """e**x - 1, exact near 0."""
     return xp(x).expm1(x)
@@ -80,7 +80,7 @@ def expm1(x):
 expm1.vjp(x=lambda g, out: g * (out + 1))
 
 
-@op
+@elementwise
 def log(x):
     """The natural logarithm."""
     return xp(x).log(x)
@@ -89,7 +89,7 @@ def log(x):
 log.vjp(x=lambda g, x: g / x)
 
 
-@op
+@elementwise
 def log1p(x):
     """log(1 + x), exact near 0."""
     return xp(x).log1p(x)
@@ -101,7 +101,7 @@ log1p.vjp(x=lambda g, x: g / (1 + x))
 # ---- trigonometry ---------------------------------------------------------------------------------------------------
 
 
-@op
+@elementwise
 def sin(x):
     """The sine of x in radians."""
     return xp(x).sin(x)
@@ -110,7 +110,7 @@ def sin(x):
 sin.vjp(x=lambda g, x: g * cos(x))
 
 
-@op
+@elementwise
 def cos(x):
     """The cosine of x in radians."""
     return xp(x).cos(x)
@@ -119,7 +119,7 @@ def cos(x):
 cos.vjp(x=lambda g, x: -g * sin(x))
 
 
-@op
+@elementwise
 def tan(x):
     """The tangent of x in radians."""
     return xp(x).tan(x)
@@ -128,7 +128,7 @@ def tan(x):
 tan.vjp(x=lambda g, out: g * (1 + out * out))
 
 
-@op
+@elementwise
 def arcsin(x):
     """The angle in [-pi/2, pi/2] whose sine is x."""
     return xp(x).arcsin(x)
@@ -137,7 +137,7 @@ def arcsin(x):
 arcsin.vjp(x=lambda g, x: g / sqrt(1 - x * x))
 
 
-@op
+@elementwise
 def arccos(x):
     """The angle in [0, pi] whose cosine is x."""
     return xp(x).arccos(x)
@@ -146,7 +146,7 @@ def arccos(x):
 arccos.vjp(x=lambda g, x: -g / sqrt(1 - x * x))
 
 
-@op
+@elementwise
 def arctan(x):
     """The angle in (-pi/2, pi/2) whose tangent is x."""
     return xp(x).arctan(x)
@@ -155,7 +155,7 @@ def arctan(x):
 arctan.vjp(x=lambda g, x: g / (1 + x * x))
 
 
-@op
+@elementwise
 def arctan2(y, x):
     """The angle in [-pi, pi] of the point (x, y), seen from the origin, where the gradient is 0."""
     return xp(y, x).arctan2(y, x)
@@ -170,7 +170,7 @@ def _over_square(g, y, x):
 arctan2.vjp(y=lambda g, y, x: x * _over_square(g, y, x), x=lambda g, y, x: -y * _over_square(g, y, x))
 
 
-@op
+@elementwise
 def sinh(x):
     """The hyperbolic sine."""
     return xp(x).sinh(x)
@@ -179,7 +179,7 @@ def sinh(x):
 sinh.vjp(x=lambda g, x: g * cosh(x))
 
 
-@op
+@elementwise
 def cosh(x):
     """The hyperbolic cosine."""
     return xp(x).cosh(x)
@@ -188,7 +188,7 @@ def cosh(x):
 cosh.vjp(x=lambda g, x: g * sinh(x))
 
 
-@op
+@elementwise
 def tanh(x):
     """The hyperbolic tangent."""
     return xp(x).tanh(x)
@@ -232,7 +232,7 @@ def _polynomial(coefficients, x):
     return total
 
 
-@op
+@elementwise
 def erf(x):
     """2/sqrt(pi) times the integral of exp(-t*t) from 0 to x, to 2 units in the last place; NumPy has none.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from math import prod
 
-from minigrad.backend import kernels, shape_of
+from minigrad.backend import given, kernels, shape_of
 from minigrad.engine import op
 from minigrad.ops.conv import check_bias, convolution_geometry
 from minigrad.ops.linalg import matmul
@@ -33,7 +33,7 @@ def unfold(x, kernel_size, *, stride=1, padding=0, dilation=1):
     """Every window of x as a column: im2col.
 
     Args:
-        x: (N, C, *spatial), with any number of spatial axes.
+        x: (N, C, *spatial), of any dtype and any number of spatial axes.
         kernel_size, stride, dilation: an int, or one for each axis.
         padding: with zeros, in every form that `conv` takes.
 
@@ -48,6 +48,7 @@ def unfold(x, kernel_size, *, stride=1, padding=0, dilation=1):
     tensor([[[0., 1., 2.],
              [1., 2., 3.]]])
     """
+    x = given(x)
     xs = shape_of(x)
     if len(xs) < 3:
         raise ValueError(f"unfold expects x (N, C, *spatial), got shape {xs}")
@@ -96,7 +97,7 @@ def conv_local(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=
     `out[n, k, o] = bias[k, o] + sum_{c, t} weight[o, k, c, t] * x[n, c, o*stride + t*dilation - low]`
 
     Args:
-        x: the input, (N, C, *spatial).
+        x: the input, (N, C, *spatial), floating.
         weight: (*out, K, C/groups, *kernel): for each position the weight of a `conv`.
         bias: (K,), or (K, *out) with one number for each position.
         stride, padding, dilation, groups: as for `conv`; padding is with zeros.
@@ -107,13 +108,14 @@ def conv_local(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=
     Raises:
         ValueError: shapes that do not fit.
 
-    Source: Y. LeCun, "Generalization and network design strategies", 1989, section 4 (networks 3 and 4).
+    Source: Y. LeCun, "Generalization and network design strategies", 1989, network 3.
 
     >>> import minigrad as mg
     >>> weight = mg.tensor([[1.0, 0], [0, 1], [1, 1]]).reshape(3, 1, 1, 2)
     >>> mg.conv_local(mg.tensor([[[1.0, 2, 3, 4]]]), weight)
     tensor([[[1., 3., 7.]]])
     """
+    x, weight = given(x), given(weight)
     xs, ws = shape_of(x), shape_of(weight)
     n = len(xs) - 2
     if n < 1 or len(ws) != 2 * n + 2:
@@ -126,8 +128,8 @@ def conv_local(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=
     out = output_sizes(xs[2:], kernel, geometry)
     if ws[:n] != out or k % groups or xs[1] != c * groups:
         raise ValueError(
-            f"for x {xs}, {k} kernels of {kernel} and groups={groups}, weight must be {out} + (K, {xs[1]}/{groups}) + "
-            f"{kernel} with K a multiple of groups, got {ws}"
+            f"for x {xs}, windows of {kernel} and groups={groups}, weight must be ({', '.join(map(str, out))}, K, "
+            f"{xs[1]}/{groups}, {', '.join(map(str, kernel))}) with K a multiple of groups, got {ws}"
         )
     if bias is not None and shape_of(bias) != (k, *out):
         check_bias(bias, k)

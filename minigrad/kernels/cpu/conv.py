@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.kernels.cpu import direct, im2col
+from minigrad.kernels.cpu import depthwise, direct, im2col
 from minigrad.kernels.cpu.memory import Array, Sizes, accumulator, channels_second, meetings, pixels_first, pixels_view
 from minigrad.window import Geometry, out_sizes
 
@@ -22,7 +22,7 @@ def chosen(w_shape: Sizes, geometry: Geometry) -> Any:
     """The module that computes a convolution: the one asked for, or the faster one for these shapes."""
     if geometry.algorithm != "auto":
         return ALGORITHMS[geometry.algorithm]
-    return direct if w_shape[1] == 1 and w_shape[0] == geometry.groups > 1 else im2col
+    return depthwise if depthwise.serves(w_shape, geometry.groups) else im2col
 
 
 def conv(x: Array, w: Array, b: Array | None, geometry: Geometry) -> Array:

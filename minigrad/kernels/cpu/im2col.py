@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 from math import gcd, prod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,33 +27,35 @@ from minigrad.kernels.cpu.memory import (
 )
 from minigrad.window import Geometry
 
-FEW = 32  # channels: with fewer, runs along the positions are longer than runs along the channels
+BOX = 768  # rows of a product of conv_weight: large enough for BLAS, small enough that one block of positions is all
+FEW_CHANNELS = 32  # channels: with fewer, runs along the positions are longer than runs along the channels
 
 
 class Source:
     """An array (*spatial, N, C), laid out so that the windows of a convolution are read from it in long runs.
 
-    With many channels that is pixel by pixel; with few, and several taps to read, channel by channel, and then the
-    columns of an image that a strided window meets one after the other lie side by side.
+    With many channels that is pixel by pixel; with few, and several taps to read, channel by channel, and then those
+    columns of an image lie side by side that a strided window meets one after the other: with a stride of 2 the row
+    [0 1 2 3] is kept as [0 2 | 1 3], and tap 0 reads the first half, tap 1 the second.
     """
 
     def __init__(self, x: Array, kernel: Sizes, geometry: Geometry):
         self.sizes, self.groups, self.dtype = x.shape[:-2], geometry.groups, x.dtype
         self.c = x.shape[-1] // self.groups
-        self.few = self.c < FEW and prod(kernel) > 1
+        self.few = self.c < FEW_CHANNELS and prod(kernel) > 1
         self.step = geometry.stride[-1] if self.few else 1
         if not self.few:
-            lying = np.ascontiguousarray(x)
+            ordered = np.ascontiguousarray(x)
         elif self.step == 1:
-            lying = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, -1, 0)), 0, -1)
+            ordered = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, -1, 0)), 0, -1)
         else:
             *rest, width, n = x.shape[:-1]
             apart = np.empty((x.shape[-1], *rest, self.step, -(-width // self.step), n), x.dtype)
             for phase in range(self.step):
                 part = np.moveaxis(x[..., phase :: self.step, :, :], -1, 0)
                 apart[..., phase, : part.shape[-2], :] = part
-            lying = np.moveaxis(apart, 0, -1)
-        self.array = lying.reshape(*lying.shape[:-1], self.groups, self.c)
+            ordered = np.moveaxis(apart, 0, -1)
+        self.array = ordered.reshape(*ordered.shape[:-1], self.groups, self.c)
 
     def __getitem__(self, where: Block) -> Array:
         """The elements at slices in space and of the batch: (*block, n, groups, C/groups)."""
@@ -122,40 +125,64 @@ def conv_input(w: Array, g: Array, geometry: Geometry, dx: Array) -> None:
     """The gradient in x into dx (*spatial, N, C); g is (*out, N, K).
 
     Elements of x that are s apart see the same taps, at neighbouring positions: for each of these phases the gradient
-    is a convolution of g with stride 1, over those taps in reverse.
+    is a convolution of g with stride 1, over those taps in reverse. With 3 taps and a stride of 2, every other element
+    sees taps 0 and 2, and those between see tap 1.
     """
-    groups, dtype = geometry.groups, accumulator(w, g)
+    groups, dtype, n = geometry.groups, accumulator(w, g), w.ndim - 2
     k, c = w.shape[0] // groups, w.shape[1]
-    if c < min(FEW, k) and prod(w.shape[2:]) > 1:
-        _spread(w, g, geometry, dx)
+    if c < min(FEW_CHANNELS, k) and prod(w.shape[2:]) > 1:
+        _scatter_few_channels(w, g, geometry, dx)
         return
-    plans = [
-        list(_phases(*axis))
-        for axis in zip(dx.shape[: w.ndim - 2], w.shape[2:], *geometry[:3], g.shape[: w.ndim - 2], strict=True)
-    ]
-    source = Source(g, w.shape[2:], geometry._replace(stride=(1,) * len(plans)))
-    for phase in product(*plans):
-        where = tuple(p[0] for p in phase)
-        taps = tuple(p[1] for p in phase)
-        target = dx[where]
+    source = Source(g, w.shape[2:], geometry._replace(stride=(1,) * n))
+    for phases in product(*(_phases(*axis) for axis in geometry.along(dx.shape[:n], w.shape[2:], g.shape[:n]))):
+        where, taps, padding, dilation = zip(*phases, strict=True)
+        target, kernel = dx[where], tuple(map(len, taps))
         if 0 in target.shape:
             continue
-        if any(len(range(*t)) == 0 for t in taps):
+        if 0 in kernel:  # no tap reaches this phase
             target[...] = 0
             continue
-        kernel = tuple(len(range(*t)) for t in taps)
-        chosen = w[(slice(None), slice(None), *(_reverse(t) for t in taps))]
-        by_tap = chosen.reshape(groups, k, c, *kernel).transpose(0, *range(3, 3 + len(kernel)), 1, 2)
+        chosen = w[(slice(None), slice(None), *map(_reversed, taps))]
+        by_tap = chosen.reshape(groups, k, c, *kernel).transpose(0, *range(3, 3 + n), 1, 2)
         if prod(kernel) > 1:  # one tap alone is multiplied as it lies, transposed
             by_tap = _exchanged(by_tap, dtype)
         matrix = by_tap.astype(dtype, copy=False).reshape(groups, prod(kernel) * k, c)
-        sub = geometry._replace(
-            stride=(1,) * len(kernel), padding=tuple(p[2] for p in phase), dilation=tuple(p[3] for p in phase)
-        )
-        correlate(source, matrix, kernel, sub, target)
+        unstrided = geometry._replace(stride=(1,) * n, padding=padding, dilation=dilation)
+        correlate(source, matrix, kernel, unstrided, target)
 
 
-def _spread(w: Array, g: Array, geometry: Geometry, dx: Array) -> None:
+class Phase(NamedTuple):
+    """Every stride-th element of an axis of x, and the convolution of g that gives their gradient."""
+
+    where: slice
+    taps: range
+    padding: tuple[int, int]  # below 0 where the convolution does not read all of g
+    dilation: int
+
+
+def _phases(size: int, kernel: int, out: int, stride: int, padding: tuple[int, int], dilation: int) -> Iterator[Phase]:
+    """The phases of one axis.
+
+    Element `first + stride*m` of x is read at position `o = (first + low - dilation*t)/stride + m` through each tap t
+    for which that is whole. Those taps are `step` apart, and their positions `apart`.
+    """
+    common = gcd(stride, dilation)
+    step, apart = stride // common, dilation // common
+    for first in range(min(stride, size)):
+        shifted = first + padding[0]
+        lowest = next((t for t in range(min(step, kernel)) if (shifted - dilation * t) % stride == 0), kernel)
+        taps = range(lowest, kernel, step)
+        base = (shifted - dilation * lowest) // stride
+        count = len(range(first, size, stride))
+        yield Phase(slice(first, size, stride), taps, ((len(taps) - 1) * apart - base, count + base - out), apart)
+
+
+def _reversed(taps: range) -> slice:
+    """The slice of these taps, the last one first."""
+    return slice(taps[-1], taps[0] - 1 if taps[0] else None, -taps.step)
+
+
+def _scatter_few_channels(w: Array, g: Array, geometry: Geometry, dx: Array) -> None:
     """The same for few channels: the windows that g asks for, as columns, added up where they lie.
 
     A convolution would read the many channels of g at every tap, to multiply them with a matrix of few columns.
@@ -181,33 +208,6 @@ def _exchanged(matrix: Array, dtype: np.dtype) -> Array:
     for i in range(0, matrix.shape[-1], 32):
         out[..., i : i + 32] = matrix[..., i : i + 32]
     return out
-
-
-def _phases(
-    size: int, kernel: int, stride: int, padding: tuple[int, int], dilation: int, out: int
-) -> Iterator[tuple[slice, tuple[int, int, int], tuple[int, int], int]]:
-    """For each phase of an axis: its elements of x, its taps (a range), and padding and dilation of its convolution.
-
-    Element `i0 + stride*m` of x is read at position `o = (i0 + low - dilation*t)/stride + m` through each tap t for
-    which that is whole. Those taps are `step` apart, and their positions `dilation*step/stride`.
-    """
-    common = gcd(stride, dilation)
-    step, apart = stride // common, dilation // common
-    for i0 in range(min(stride, size)):
-        first = next((t for t in range(min(step, kernel)) if (i0 + padding[0] - dilation * t) % stride == 0), kernel)
-        taps = range(first, kernel, step)
-        count = len(range(i0, size, stride))
-        base = (i0 + padding[0] - dilation * first) // stride
-        lo = (len(taps) - 1) * apart - base
-        hi = count - 1 + base + 1 - out
-        yield slice(i0, size, stride), (first, kernel, step), (lo, hi), apart
-
-
-def _reverse(taps: tuple[int, int, int]) -> slice:
-    """The slice of a range of taps, last one first."""
-    first, _, step = taps
-    last = range(*taps)[-1]
-    return slice(last, first - 1 if first else None, -step)
 
 
 def conv_weight(x: Array, g: Array, geometry: Geometry, dw: Array) -> None:
@@ -237,12 +237,10 @@ def conv_weight(x: Array, g: Array, geometry: Geometry, dw: Array) -> None:
 def _tap_groups(kernel: Sizes, channels: int, geometry: Geometry) -> Iterator[tuple[int, int, Geometry, Sizes]]:
     """Cut the taps into boxes: (first tap, last + 1, geometry of the box, its kernel)."""
     axis, inner = len(kernel), 1
-    while axis and inner * kernel[axis - 1] * channels <= 768:
+    while axis and inner * kernel[axis - 1] * channels <= BOX:
         axis -= 1
         inner *= kernel[axis]
     for number, outer in enumerate(product(*map(range, kernel[:axis]))):
         at = (*outer, *(0,) * (len(kernel) - axis))
-        padding = tuple(
-            (lo - t * d, hi) for (lo, hi), t, d in zip(geometry.padding, at, geometry.dilation, strict=True)
-        )
+        padding = tuple((lo - t * d, hi) for t, _, (lo, hi), d in geometry.along(at))  # below 0: it starts later
         yield number * inner, (number + 1) * inner, geometry._replace(padding=padding), (1,) * axis + kernel[axis:]

@@ -82,6 +82,11 @@ def blocks(sizes: Sizes, budget: int) -> Iterator[Block]:
             yield (*(slice(o, o + 1) for o in outer), slice(lo, hi), *rest)
 
 
+def sweeps(sizes: Sizes, run: int) -> Iterator[Block]:
+    """Blocks of positions with a run of numbers each, in which several sweeps stay in the cache."""
+    return blocks(sizes, max(1, SWEEP // max(run, 1)))
+
+
 def meetings(kernel: Sizes, sizes: Sizes, block: Block, geometry: Geometry) -> Iterator[tuple[int, Block, Block]]:
     """For each tap of the kernel, in row-major order: which positions of a block it finds inside x, and where in x.
 
@@ -89,7 +94,7 @@ def meetings(kernel: Sizes, sizes: Sizes, block: Block, geometry: Geometry) -> I
     left out: nothing is ever copied to make a border.
     """
     axes = []
-    for k, size, where, s, (lo, _), d in zip(kernel, sizes, block, *geometry[:3], strict=True):
+    for k, size, where, s, (lo, _), d in geometry.along(kernel, sizes, block):
         found = []
         for t in range(k):
             start = where.start * s + t * d - lo  # what the first position of the block reads

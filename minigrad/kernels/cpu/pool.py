@@ -9,23 +9,18 @@ from typing import Any
 import numpy as np
 
 from minigrad.kernels.cpu.memory import (
-    SWEEP,
     Array,
     Block,
     Sizes,
     accumulator,
     as_runs,
-    blocks,
     channels_second,
     clear_outside,
     meetings,
     pixels_first,
+    sweeps,
 )
 from minigrad.window import Geometry, out_sizes
-
-
-def _cut(sizes: Sizes, run: int) -> Iterator[Block]:
-    return blocks(sizes, max(1, SWEEP // max(run, 1)))
 
 
 def max_pool(x: Array, kernel: Sizes, geometry: Geometry) -> tuple[Array, Array]:
@@ -48,7 +43,7 @@ def _extreme(x: Array, kernel: Sizes, geometry: Geometry, better: Any) -> tuple[
         tap[...] = rows.argmax(0) if better is np.maximum else rows.argmin(0)
         best[...] = np.take_along_axis(rows, tap.reshape(1, n * c).astype(np.intp), 0)[0]
     else:
-        for block in _cut(out, n * c):
+        for block in sweeps(out, n * c):
             _extreme_block(runs, kernel, geometry, better, block, best[block], tap[block])
     return channels_second(best.reshape(*out, n, c)), channels_second(tap.reshape(*out, n, c))
 
@@ -63,12 +58,13 @@ def _extreme_block(
     for inside, source in taps:
         if source != start:
             better(best[inside], runs[source], out=best[inside])
-    # The tap that won is the number of those before it that did not; padding is never asked, so it cannot win.
-    open_ = np.ones(best.shape, bool)
+    # The tap that won is the number of those before it that did not: of (5, 9, 9) the first counts, and 1 wins. Padding
+    # is never asked, so it cannot win.
+    looking = np.ones(best.shape, bool)
     tap[...] = 0
     for inside, source in taps:
-        np.logical_and(open_[inside], runs[source] != best[inside], out=open_[inside])
-        tap += open_
+        np.logical_and(looking[inside], runs[source] != best[inside], out=looking[inside])
+        tap += looking
     if best.dtype.kind == "f" and np.isnan(best).any():  # the first nan; unlike all others it equals nothing
         for number, (inside, source) in reversed(list(enumerate(taps))):
             np.copyto(tap[inside], number, where=np.isnan(runs[source]))
@@ -96,7 +92,7 @@ def pool_gather(x: Array, tap: Array, kernel: Sizes, geometry: Geometry) -> Arra
     """From each window of x (N, C, *spatial), the element at its tap (N, C, *out)."""
     runs, taps = as_runs(pixels_first(x)), as_runs(pixels_first(tap))
     out = np.zeros(taps.shape, x.dtype)
-    for block in _cut(taps.shape[:-1], taps.shape[-1]):
+    for block in sweeps(taps.shape[:-1], taps.shape[-1]):
         for number, inside, source in meetings(kernel, x.shape[2:], block, geometry):
             _bits(out[block])[inside] |= _chosen(runs[source], taps[block][inside] == number)
     return channels_second(out.reshape(*tap.shape[2:], *tap.shape[:2]))
@@ -108,7 +104,7 @@ def pool_scatter(g: Array, tap: Array, kernel: Sizes, geometry: Geometry, shape:
     runs = runs.astype(accumulator(runs), copy=False)
     total = np.zeros((*shape[2:], shape[0] * shape[1]), runs.dtype)
     apart = all(s > d * (k - 1) for k, s, d in zip(kernel, geometry.stride, geometry.dilation, strict=True))
-    for block in _cut(taps.shape[:-1], taps.shape[-1]):
+    for block in sweeps(taps.shape[:-1], taps.shape[-1]):
         for number, inside, source in meetings(kernel, shape[2:], block, geometry):
             won = taps[block][inside] == number
             if apart:  # no element lies in two windows
