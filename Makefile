@@ -2,16 +2,25 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test parity stress lint bench clean
+.PHONY: demo test parity kernels gpu stress lint bench clean
 
 demo: .venv/ready
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m minigrad.models.demo # on a busy machine two BLAS threads wait for each other
 
 test: .venv/ready
-	time $(BIN)/pytest -q -m "not parity and not gpu" --cov=minigrad --cov-report=term --cov-fail-under=95
+	time $(BIN)/pytest -q -m "not parity and not kernels and not gpu" --cov=minigrad --cov-report=term --cov-fail-under=95
 
 parity: .venv/parity
 	time $(BIN)/pytest -q -m parity
+
+kernels: .venv/kernels
+	$(BIN)/python -c "from cuda.bindings import nvrtc; nvrtc.nvrtcVersion()" # fails here, where a test would be skipped
+	time $(BIN)/pytest -q -m kernels
+
+# On a machine with a GPU, where often nothing can be installed: with the python3 that is there, and what it has.
+OUT ?= bench/results
+gpu:
+	python3 bench/gpu.py --out $(OUT)
 
 stress: .venv/ready
 	time MINIGRAD_STRESS=30 $(BIN)/pytest -q tests/test_stress.py
@@ -32,6 +41,10 @@ bench: .venv/parity
 
 .venv/parity: .venv/ready
 	$(BIN)/pip install -q '.[parity]' && $(BIN)/pip install -q --no-deps -e .
+	touch $@
+
+.venv/kernels: .venv/ready
+	$(BIN)/pip install -q '.[kernels]' && $(BIN)/pip install -q --no-deps -e .
 	touch $@
 
 clean:

@@ -26,7 +26,7 @@ OPS = ["add", "multiply", "multiply by a number", "exp", "tanh", "relu", "matmul
 CHAIN, REPEATS, ROUNDS = 100, 15, 7
 
 
-def steps(framework: str) -> tuple[Callable, dict[str, Callable]]:
+def steps(framework: str, device: str = "cpu") -> tuple[Callable, dict[str, Callable]]:
     """The leaf to start a chain from, and for each op the step that lengthens it."""
     import numpy as np
 
@@ -36,14 +36,13 @@ def steps(framework: str) -> tuple[Callable, dict[str, Callable]]:
         import minigrad as lib
 
         np.seterr(all="ignore")
-        x, c = lib.tensor(leaf, requires_grad=True), lib.tensor(constant)
         transpose: Callable = lambda h: h.swapaxes(0, 1)  # noqa: E731
     else:
         import torch as lib
 
         lib.set_num_threads(1)
-        x, c = lib.tensor(leaf, requires_grad=True), lib.tensor(constant)
         transpose = lambda h: h.transpose(0, 1)  # noqa: E731
+    x, c = lib.tensor(leaf, device=device, requires_grad=True), lib.tensor(constant, device=device)
     table = {
         "add": lambda h: h + x,
         "multiply": lambda h: h * x,

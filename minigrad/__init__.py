@@ -4,7 +4,7 @@
 historical convolutional networks.
 """
 
-from minigrad import interop  # noqa: F401 (NumPy calls it through Tensor)
+from minigrad import cuda, interop  # noqa: F401 (NumPy calls interop through Tensor)
 from minigrad.anomaly import detect_anomaly
 from minigrad.backend import cuda_is_available, why_no_gpu, xp
 from minigrad.checkpointing import checkpoint
@@ -26,6 +26,7 @@ __all__ = [
     "asarray",
     "check_gradients",
     "checkpoint",
+    "cuda",
     "cuda_is_available",
     "detect_anomaly",
     "enable_grad",

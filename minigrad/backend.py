@@ -145,6 +145,11 @@ def in_single(function: Callable) -> Callable:
     return body
 
 
+def all_half(*arrays: Any) -> bool:
+    """Whether all of these, None aside, are float16."""
+    return all(getattr(raw(a), "dtype", None) == np.float16 for a in arrays if a is not None)
+
+
 # ---- arrays like others ----------------------------------------------------------------------------------------------
 
 
@@ -169,13 +174,17 @@ def order_of(strides: tuple[int, ...]) -> list[int]:
     return sorted(range(len(strides)), key=lambda axis: (-abs(strides[axis]), axis))
 
 
-def in_order(x: Array, strides: tuple[int, ...]) -> Array:
-    """x itself if its axes lie in memory in the order that these strides have, else a copy of it that does.
-
-    Axes of length 1 say nothing about an order.
-    """
+def lies_in_order(x: Array, strides: tuple[int, ...]) -> bool:
+    """Whether the axes of x lie in memory in the order that these strides have; those of length 1 say nothing."""
+    if x.strides == strides:
+        return True
     long = [axis for axis in order_of(strides) if x.shape[axis] > 1]
-    if [axis for axis in order_of(x.strides) if x.shape[axis] > 1] == long and all(x.strides[axis] for axis in long):
+    return [axis for axis in order_of(x.strides) if x.shape[axis] > 1] == long and all(x.strides[axis] for axis in long)
+
+
+def in_order(x: Array, strides: tuple[int, ...]) -> Array:
+    """x itself if its axes lie in memory in the order that these strides have, else a copy of it that does."""
+    if lies_in_order(x, strides):
         return x
     out = make_in_order(xp(x).empty, x.shape, order_of(strides), x.dtype)
     out[...] = x

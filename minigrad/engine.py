@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import operator
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from functools import update_wrapper
@@ -37,7 +38,7 @@ from typing import Any
 import numpy as np
 
 import minigrad  # the ops are looked up when one is needed: they are made with this module
-from minigrad.backend import as_array, describe, device_of, in_one_order, raw, same_device, shape_of
+from minigrad.backend import as_array, describe, device_of, in_one_order, lies_in_order, raw, same_device, shape_of
 from minigrad.contract import REGISTRY, Op, Plan, binder
 from minigrad.gradmode import mode
 from minigrad.tensor import Tensor, wrap
@@ -295,7 +296,9 @@ def _fit(g: Any, node: Node, rule: tuple[Op, str]) -> Any:
             node.shape
         )
     g = g if g.dtype == node.dtype else g.astype(node.dtype)
-    return g if node.strides in (None, raw(g).strides) else minigrad.ops.in_order(g, node.strides)
+    if node.strides is None or lies_in_order(raw(g), node.strides):
+        return g
+    return minigrad.ops.in_order(g, node.strides)
 
 
 def _reaching(roots: Iterable[Node], ends: set[Node]) -> set[Node]:
@@ -373,6 +376,8 @@ def _propagate(
                 heapq.heappush(heap, (-edge.sequence, edge))
             elif entry[1]:
                 entry[0] += gx
+            elif edge.strides and not create_graph:
+                entry[0], entry[1] = in_one_order(operator.add, [entry[0], gx]), True
             else:
                 entry[0], entry[1] = entry[0] + gx, not create_graph
         if watchers:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
-from functools import lru_cache, wraps
+from functools import wraps
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -268,11 +268,12 @@ def unread(size, kernel_size, *, stride=1, padding=0, dilation=1):
 # ---- what a window sees ---------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=1024)
 def taps_inside(first: int, stop: int, k: int, s: int, lo: int, d: int, out: int) -> Sizes:
     """For each of `out` positions along an axis, how many of its taps fall on elements from `first` up to `stop`."""
-    starts = (o * s - lo for o in range(out))
-    return tuple(sum(first <= start + d * t < stop for t in range(k)) for start in starts)
+    starts = np.arange(out) * s - lo
+    before = np.clip(-((starts - first) // d), 0, k)  # taps that lie below `first`
+    until = np.clip(-((starts - stop) // d), 0, k)
+    return tuple((until - before).tolist())
 
 
 def pooling_geometry(sizes: Sizes, kernel: Sizes, geometry: Geometry, ceil_mode: bool) -> Geometry:
@@ -283,13 +284,13 @@ def pooling_geometry(sizes: Sizes, kernel: Sizes, geometry: Geometry, ceil_mode:
     out = output_sizes(sizes, kernel, geometry, "ceil" if ceil_mode else "floor")
     padding = []
     for axis, (i, k, o, s, (lo, hi), d) in enumerate(geometry.along(sizes, kernel, out)):
-        seen = taps_inside(0, i, k, s, lo, d, o)
+        seen = taps_inside(0, i, k, s, lo, d, o) if lo or hi or ceil_mode else ()
         if 0 in seen:
             empty = seen.index(0)
-            at = [empty * s - lo + d * t for t in range(k)]
+            first = empty * s - lo
             raise ValueError(
-                f"a window sees only padding on spatial axis {axis}: window {empty} reads the elements {at} of an "
-                f"input of {i} with padding {lo} + {hi}"
+                f"a window sees only padding on spatial axis {axis}: window {empty} reads the elements {first} to "
+                f"{first + d * (k - 1)}, {d} apart, of an input of {i} with padding {lo} + {hi}"
             )
         reached = (o - 1) * s + d * (k - 1) + 1 - i - lo  # by the last window, beyond the end
         padding.append((lo, max(0, reached) if ceil_mode else hi))

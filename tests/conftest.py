@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,6 +16,16 @@ settings.register_profile(
     "tests", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
 )
 settings.load_profile("tests")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what is marked `gpu` where there is none, and say why; before fixtures, for it imports CuPy."""
+    if item.get_closest_marker("gpu"):
+        with warnings.catch_warnings(action="ignore"):  # an import that is not ours
+            reason = mg.why_no_gpu()
+        if reason is not None:
+            pytest.skip(f"NOT CHECKED on a GPU: {reason}")
 
 
 @pytest.fixture(autouse=True)

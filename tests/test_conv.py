@@ -16,9 +16,9 @@ import minigrad as mg
 from minigrad.backend import raw
 from minigrad.kernels import cpu
 from minigrad.kernels.cpu import im2col, memory
-from minigrad.kernels.cuda import plain
 from minigrad.window import Geometry
 from tests import optable
+from tests import plain_kernels as plain
 from tests.cudaemu import fake_cupy
 
 ATOL = 1e-11
@@ -181,14 +181,69 @@ def test_nothing_of_something(where: str) -> None:
     """A batch of no samples, no channels coming in (sums of nothing are 0) or going out."""
     n, c, k = (0 if name == where else 2 for name in ("batch", "channels in", "channels out"))
     x, w = mg.asarray(numbers(n, c, 4, 4)), mg.asarray(numbers(k, c, 3, 3))
-    x.requires_grad_(True), w.requires_grad_(True)
-    y = mg.conv2d(x, w)
+    b = mg.zeros(k, dtype="float64")
+    for leaf in (x, w, b):
+        leaf.requires_grad_(True)
+    y = mg.conv2d(x, w, b)
     assert y.shape == (n, k, 2, 2)
     assert not y.detach().numpy().any()
     y.sum().backward()
     assert x.grad.shape == x.shape
     assert w.grad.shape == w.shape
     assert not w.grad.numpy().any()
+    assert b.grad.shape == (k,)
+
+
+def test_the_bias_decides_the_dtype_too() -> None:
+    ones = np.ones((1, 1, 1), "float32")
+    assert mg.conv(ones, ones, np.array([1e-10])).item() - 1 == pytest.approx(1e-10, rel=1e-6)
+    assert mg.conv(np.array([[[1, 2]]]), np.array([[[1]]]), np.array([0.5])).tolist() == [[[1.5, 2.5]]]
+
+
+@pytest.mark.parametrize("depthwise", [False, True])
+def test_the_gradient_of_half_weights_is_summed_in_single(depthwise: bool) -> None:
+    groups = 2 if depthwise else 1
+    small = np.full((1, 2, 4096), 1e-4, "float16")  # their products are below what float16 can hold
+    dw = mg.conv_weight(small, small, (2, 2 // groups, 1), groups=groups)
+    np.testing.assert_allclose(dw, 4096e-8, rtol=2e-2)
+
+
+def test_a_half_bias_is_added_before_rounding() -> None:
+    big, ones, bias = np.full((1, 2, 1), 36000, "float16"), np.ones((2, 1, 1), "float16"), np.array([-16000], "float16")
+    assert mg.conv_transpose(big, ones, bias).item() == 56000
+    assert mg.conv_local(big, ones.reshape(1, 1, 2, 1), bias).item() == 56000
+    assert mg.conv(big, ones.reshape(1, 2, 1), bias).item() == 56000
+
+
+def test_a_call_within_a_call_has_memory_of_its_own() -> None:
+    """A signal handler or a finalizer may convolve while this thread is in the middle of it."""
+    with memory.workspace() as outer, memory.workspace() as inner:
+        assert not np.shares_memory(outer((4,), np.dtype(float)), inner((4,), np.dtype(float)))
+    with memory.workspace() as one:
+        first = one((4,), np.dtype(float))
+    with memory.workspace() as other:
+        assert np.shares_memory(first, other((4,), np.dtype(float)))  # and otherwise it is reused
+
+
+def test_strides_beyond_the_input() -> None:
+    x, w = np.ones((1, 1, 10)), np.ones((1, 1, 3))
+    assert mg.conv(x, w, stride=10**10).tolist() == [[[3]]]
+    assert mg.conv_weight(x, np.ones((1, 1, 1)), w.shape, stride=10**10).tolist() == [[[1, 1, 1]]]
+    assert mg.conv_input(w, np.ones((1, 1, 1)), x.shape, stride=10**10).sum() == 3
+
+
+def test_gradients_of_leaves_do_not_share_memory() -> None:
+    """Two leaves that lie pixels first with gaps: what is added to one gradient must not reach the other."""
+    leaves = [mg.zeros((2, 8, 8, 4)).permute((0, 3, 1, 2))[:, :, ::2].detach() for _ in range(2)]
+    for leaf in leaves:
+        leaf.requires_grad_(True)
+    for create_graph in (False, True):
+        ((leaves[0] + leaves[1]) * 2.0 * 3.0).sum().backward(create_graph=create_graph)
+        with mg.no_grad():
+            leaves[0].grad[...] = 7.0
+        assert (leaves[1].grad.detach().numpy() == 6).all()
+        for leaf in leaves:
+            leaf.grad = None
 
 
 # ---- memory order ---------------------------------------------------------------------------------------------------
@@ -312,6 +367,14 @@ def test_lists_are_arrays() -> None:
     assert mg.conv([[[1, 2, 3]]], [[[1, 1]]]).tolist() == [[[3, 5]]]
     assert mg.conv_transpose([[[1, 2]]], [[[1, 1]]], stride=2).tolist() == [[[1, 1, 2, 2]]]
     assert mg.unfold([[[1, 2, 3]]], 2).tolist() == [[[1, 2], [2, 3]]]
+
+
+def test_a_transposed_convolution_whose_padding_takes_all_that_was_spread() -> None:
+    one = np.ones((1, 1, 1))
+    assert mg.conv_transpose(one, one, padding=2, output_padding=4, dilation=5).tolist() == [[[0]]]
+    y = mg.conv_transpose(np.ones((1, 1, 2, 2)), np.ones((1, 1, 1, 1)), padding=3, output_padding=5, dilation=6)
+    assert y.shape == (1, 1, 1, 1)
+    assert mg.conv_transpose(one, one, output_size=(1,), output_padding=(0,)).tolist() == [[[1]]]
 
 
 def test_transposed_convolution_by_names() -> None:
@@ -470,6 +533,9 @@ def test_threads_have_a_workspace_each() -> None:
         ),
         (lambda: mg.conv_weight(IMAGE, IMAGE, (1, 2, -3, 3)), "weight_shape must be an integer of at least 0, or 4 of"),
         (lambda: mg.conv_matrix(IMAGE, (5,)), r"input_shape must be \(C, \*spatial\), got \(5,\)"),
+        (lambda: mg.conv2d(IMAGE, IMAGE, connections=[[True, False]]), r"connections\[0\] must list the channels"),
+        (lambda: mg.conv_transpose(IMAGE, mg.ones((2, 3))), r"weight \(C, K/groups, \*kernel\) with as many axes"),
+        (lambda: mg.channel_sum(mg.ones(3)), r"channel_sum expects g \(N, C, \*spatial\), got shape \(3,\)"),
         (lambda: mg.conv2d(IMAGE, IMAGE, padding_value=3), "padding_value=3 goes with padding_mode='constant'"),
         (
             lambda: mg.conv2d(IMAGE, IMAGE, padding=4, padding_mode="reflect"),

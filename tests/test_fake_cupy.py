@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.cudaemu import fake_cupy
+from tests.cudaemu import emulator, fake_cupy
 
 
 @pytest.fixture
@@ -184,14 +184,59 @@ def test_names(cupy: Any) -> None:
         cupy.random.rand  # noqa: B018
 
 
-def test_no_cuda_is_compiled(cupy: Any) -> None:
-    with pytest.raises(NotImplementedError, match=r"cupy\.RawModule needs the emulator, or a GPU"):
-        cupy.RawModule(code="")
+def test_cuda_goes_to_the_emulator(cupy: Any) -> None:
+    assert cupy.RawModule is emulator.RawModule
+    assert cupy.RawKernel is emulator.RawKernel
+    x = cupy.asarray(HOST)[:, 1:]
+    assert x.data.ptr == x.__cuda_array_interface__["data"][0] == x.base.data.ptr + 4
+    assert x.__cuda_array_interface__["strides"] == (12, 4)
+
+
+def test_streams_and_events(cupy: Any) -> None:
+    cuda, x = cupy.cuda, cupy.asarray(HOST)
+    assert cuda.get_current_stream() is cuda.Stream.null
+    with cuda.Stream(non_blocking=True) as stream:
+        assert cuda.get_current_stream() is stream
+        start = stream.record()
+        np.testing.assert_array_equal(x.get(stream=stream), HOST)
+        cuda.Stream.null.wait_event(start)
+        end = cuda.Event()
+        end.record()
+    end.synchronize()
+    stream.synchronize()
+    cuda.Device().synchronize()
+    cuda.runtime.deviceSynchronize()
+    assert stream.done
+    assert end.done
+    assert cuda.get_elapsed_time(start, end) > 0
+    assert cuda.get_current_stream() is cuda.Stream.null
+
+
+def test_memory_is_counted_and_limited(cupy: Any) -> None:
+    pool = cupy.get_default_memory_pool()
+    before = pool.used_bytes()
+    x = cupy.zeros(1000)
+    views = [x[1:], x.reshape(10, 100).T]
+    assert pool.used_bytes() == before + 8000
+    del x
+    assert pool.used_bytes() == before + 8000
+    views.clear()
+    assert pool.used_bytes() == before
+    pool.set_limit(before + 8000)
+    try:
+        cupy.zeros(1000)
+        with pytest.raises(cupy.cuda.memory.OutOfMemoryError, match="Out of memory allocating 8,008 bytes"):
+            cupy.zeros(1001)
+    finally:
+        pool.set_limit(0)
 
 
 def test_one_device(cupy: Any) -> None:
     assert cupy.cuda.is_available()
     assert cupy.cuda.runtime.getDeviceCount() == 1
+    assert cupy.cuda.Device(0).id == 0
+    with pytest.raises(cupy.cuda.runtime.CUDARuntimeError, match="cudaErrorInvalidDevice"):
+        cupy.cuda.Device(1)
     assert cupy.get_array_module(HOST) is np
     assert cupy.get_array_module(HOST, cupy.asarray(HOST)) is cupy
 

@@ -74,6 +74,13 @@ def test_the_check_of_names_notices_a_wrong_one() -> None:
     assert json.loads(python("-c", RESOLVE, stdin=json.dumps(names))) == ["cupy.errstate", "cupy.ndarray.setflags"]
 
 
+def test_the_own_classes_of_the_fake_have_only_real_names() -> None:
+    classes = {name: value for name, value in fake_cupy.OWN.items() if isinstance(value, type)}
+    names = [f"{name}.{member}" for name, value in classes.items() for member in vars(value) if member[0] != "_"]
+    assert {"cupy.RawModule.get_function", "cupy.cuda.Stream.synchronize", "cupy.ndarray.sum"} < set(names)
+    assert json.loads(python("-c", RESOLVE, stdin=json.dumps(names))) == []
+
+
 def test_the_stored_names_and_signatures_are_those_of_the_wheel() -> None:
     """If this fails after an update of CuPy: `python tests/cudaemu/api.py > tests/cudaemu/api.txt`; read the diff."""
     real = python(str(CUDAEMU / "api.py")).splitlines()

@@ -14,9 +14,9 @@ from hypothesis.extra import numpy as hnp
 
 import minigrad as mg
 from minigrad.kernels import cpu
-from minigrad.kernels.cuda import plain
 from minigrad.window import Geometry
 from tests import optable
+from tests import plain_kernels as plain
 
 ATOL = 1e-12
 IMAGE = mg.ones((1, 2, 4, 4))
@@ -271,6 +271,34 @@ def test_unpooling_every_kind_of_pooling(options: dict) -> None:
     np.testing.assert_array_equal(wide, expected.reshape(x.shape))
 
 
+def test_lp_pooling_has_curvature_at_zero() -> None:
+    """For p = 2 the norm of (0, 2) bends: the second derivative in the zero is 1/2."""
+    x = mg.tensor(np.array([[[0.0, 2.0]]]), requires_grad=True)
+    (g,) = mg.grad(mg.lp_pool(x, 2, 2).sum(), [x], create_graph=True)
+    (second,) = mg.grad(g[0, 0, 0], [x])
+    np.testing.assert_allclose(second.numpy(), [[[0.5, 0]]])
+    mg.check_gradients(lambda t: mg.lp_pool(t, 4, 3), np.array([[[1.0, -2, 3, 0.5, 1, 2]]]), order=2)
+    assert mg.lp_pool(np.ones((1, 1, 2), "float32"), np.float64(2), 2).dtype == np.float32
+
+
+def test_unpooling_keeps_the_indices_it_was_given() -> None:
+    x = mg.tensor([[[1.0, 3, 2, 0]]], requires_grad=True)
+    values, places = mg.max_pool(x, 2, return_indices=True)
+    y = mg.max_unpool(values, places, 2)
+    places[...] = 0
+    (y * mg.tensor([[[1.0, 10, 100, 1000]]])).sum().backward()
+    assert x.grad.tolist() == [[[0, 10, 100, 0]]]
+
+
+def test_the_mean_of_many_ones_is_one() -> None:
+    """One by one, a sum in float32 stops at 2**24."""
+    assert mg.global_avg_pool(np.ones((1, 1, 2**24 + 2**23), "float32")).item() == 1
+
+
+def test_long_axes_are_counted_at_once() -> None:
+    assert mg.max_pool(np.zeros((1, 1, 10**6), "float32"), 100, stride=50, padding=1).shape == (1, 1, 19999)
+
+
 def test_results_lie_pixels_first() -> None:
     x = np.random.default_rng(0).standard_normal((2, 3, 6, 4))
     t = mg.tensor(x, requires_grad=True)
@@ -300,12 +328,12 @@ def test_a_tap_takes_one_byte() -> None:
         (lambda: mg.max_pool2d(IMAGE, 2, dilation=0), "dilation must be an integer of at least 1, .* got 0"),
         (
             lambda: mg.avg_pool2d(IMAGE, 2, padding=2),
-            r"a window sees only padding on spatial axis 0: window 0 reads the elements \[-2, -1\] of an input of 4 "
-            r"with padding 2 \+ 2",
+            r"a window sees only padding on spatial axis 0: window 0 reads the elements -2 to -1, 1 apart, of an input "
+            r"of 4 with padding 2 \+ 2",
         ),
         (
             lambda: mg.max_pool1d(mg.ones((1, 1, 1)), 2, padding=1, dilation=2),
-            r"window 0 reads the elements \[-1, 1\] of an input of 1",
+            "window 0 reads the elements -1 to 1, 2 apart, of an input of 1",
         ),
         (lambda: mg.avg_pool2d(IMAGE, 2, divisor_override=0), "divisor_override must be a number other than 0, got 0"),
         (lambda: mg.lp_pool2d(IMAGE, 0, 2), "norm_type must be a number of at least 1, got 0"),

@@ -83,6 +83,8 @@ def channel_sum(g):
     >>> mg.channel_sum(mg.ones((2, 3, 4, 4)))
     tensor([32., 32., 32.])
     """
+    if g.ndim < 2:
+        raise ValueError(f"channel_sum expects g (N, C, *spatial), got shape {g.shape}")
     return kernels(g).channel_sum(g)
 
 
@@ -101,13 +103,12 @@ def convolution_geometry(
     return Geometry(steps, paddings(padding, sizes, kernel, steps, apart), apart, count, algorithm)
 
 
-def check_shapes(name: str, xs: tuple, ws: tuple) -> None:
-    """x (N, C, *spatial) and w (K, C/groups, *kernel), with as many spatial axes and a kernel that is not empty."""
+def check_shapes(name: str, xs: tuple, ws: tuple, weight: str = "(K, C/groups, *kernel)") -> None:
+    """x (N, C, *spatial) and a weight with as many spatial axes and a kernel that is not empty."""
     if len(xs) < 3 or len(xs) != len(ws):
         hint = "; for a single sample put x[None]" if len(xs) + 1 == len(ws) else ""
         raise ValueError(
-            f"{name} expects x (N, C, *spatial) and weight (K, C/groups, *kernel) with as many axes, got x {xs} and "
-            f"weight {ws}{hint}"
+            f"{name} expects x (N, C, *spatial) and weight {weight} with as many axes, got x {xs} and weight {ws}{hint}"
         )
     if 0 in ws[2:]:
         raise ValueError(f"the kernel must have at least one element along each axis, got a weight of shape {ws}")
@@ -131,7 +132,9 @@ def dense_weight(weight: Any, connections: Any, channels: int) -> Any:
     """The weights (links, *kernel) of a table of connections as a dense weight (K, channels, *kernel), else zeros."""
     table = list(connections) if isinstance(connections, (list, tuple)) else [connections]
     for k, row in enumerate(table):
-        listed = isinstance(row, (list, tuple)) and all(isinstance(c, (int, np.integer)) for c in row)
+        listed = isinstance(row, (list, tuple)) and all(
+            isinstance(c, (int, np.integer)) and not isinstance(c, bool) for c in row
+        )
         if not listed or len(set(row)) != len(row) or any(c not in range(channels) for c in row):
             raise ValueError(
                 f"connections[{k}] must list the channels that kernel {k} sees, each once, from 0 to {channels - 1}, "

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.backend import given, shape_of
+import numpy as np
+
+from minigrad.backend import all_half, given, shape_of
 from minigrad.ops.conv import _conv_input, check_bias, check_shapes, convolution_geometry
 from minigrad.ops.padding import pad
-from minigrad.ops.shape import reshape
+from minigrad.ops.shape import astype, reshape
 from minigrad.window import Geometry, Sizes, input_sizes, of_rank, per_axis
 
 
@@ -48,9 +50,20 @@ def conv_transpose(
         ...
     ValueError: output_size on spatial axis 0 must be 5 or 6, got 7: (2 - 1)*2 - 0 - 0 + 1*(3 - 1) + 1 = 5, and less than max(stride, dilation) more
     """  # noqa: E501
-    x, weight = given(x), given(weight)
+    x, weight, bias = given(x), given(weight), given(bias)
+    if bias is not None and all_half(x, weight, bias):  # the bias is added before anything is rounded
+        wide = (astype(a, np.float32) for a in (x, weight, bias))
+        options = {
+            "stride": stride,
+            "padding": padding,
+            "output_padding": output_padding,
+            "output_size": output_size,
+            "dilation": dilation,
+            "groups": groups,
+        }
+        return astype(conv_transpose(*wide, **options), np.float16)
     xs, ws = shape_of(x), shape_of(weight)
-    check_shapes("conv_transpose", xs, ws)
+    check_shapes("conv_transpose", xs, ws, "(C, K/groups, *kernel)")
     n = len(xs) - 2
     steps = per_axis("stride", stride, n, 1)
     wanted = None if output_size is None else per_axis("output_size", output_size, n, 1)
@@ -69,7 +82,7 @@ def conv_transpose(
         if padding in ("same", "same_lower") and not any(more):
             # A kernel shorter than its stride leaves elements behind the last one unread.
             more = tuple(max(0, size - low) for size, low in zip(back, least, strict=True))
-    elif output_padding != 0:
+    elif any(per_axis("output_padding", output_padding, n, 0)):
         raise ValueError(f"output_size says it all: output_padding must stay 0, got {output_padding!r}")
     else:
         more = _missing(wanted, least, xs[2:], ws[2:], geometry)
@@ -125,6 +138,12 @@ def _with_more_at_the_end(x: Any, weight: Any, least: Sizes, more: Sizes, geomet
     behind = [m - seen for m, seen in zip(more, shown, strict=True)]
     border = [m if m >= s else 0 for m, s in zip(behind, geometry.stride, strict=True)]
     sizes = tuple(low + m - edge for low, m, edge in zip(least, more, border, strict=True))
+    if min(sizes) < 1:  # the padding takes away all that any window spreads to: lay out all of it, and cut
+        whole = geometry._replace(padding=((0, 0),) * len(sizes))
+        sizes = input_sizes(shape_of(x)[2:], shape_of(weight)[2:], whole)
+        all_of_it = _with_more_at_the_end(x, weight, sizes, more, whole)
+        kept = (slice(lo, lo + low + m) for (lo, _), low, m in zip(geometry.padding, least, more, strict=True))
+        return all_of_it[(slice(None), slice(None), *kept)]
     shape = (shape_of(x)[0], shape_of(weight)[1] * geometry.groups, *sizes)
     out = _conv_input(weight, x, geometry._replace(padding=padding), shape)
     return pad(out, ((0, 0), (0, 0), *((0, m) for m in border))) if any(border) else out

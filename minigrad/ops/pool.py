@@ -151,6 +151,8 @@ def _windows(
 
 def _counts(sizes: Sizes, kernel: Sizes, asked: Geometry, geometry: Geometry, with_padding: bool) -> Any:
     """By what each window's sum is divided: one number, or for each axis the taps that count at each position."""
+    if geometry == asked and not any(map(any, asked.padding)):
+        return int(np.prod(kernel))
     counts = []
     for i, k, out, s, (lo, hi), d in asked.along(sizes, kernel, out_sizes(sizes, kernel, geometry)):
         first, stop = (-lo, i + hi) if with_padding else (0, i)
@@ -289,16 +291,17 @@ def lp_pool(x, norm_type, kernel_size, *, stride=None, padding=0, dilation=1, ce
     if not isinstance(norm_type, (int, float, np.number)) or not norm_type >= 1:
         raise ValueError(f"norm_type must be a number of at least 1, got {norm_type!r}")
     kernel, _, geometry = _windows("lp_pool", x, kernel_size, stride, padding, dilation, ceil_mode)
-    size = abs(x)
+    p, size = float(norm_type), abs(x)
     largest = _max_pool(size, kernel, geometry)[0]
-    if norm_type == np.inf:
+    if p == np.inf:
         return largest
+    base = x if p % 2 == 0 else size  # the sign of x would take away the curvature at 0
     # The norm is homogeneous, so its gradient is right with the scale taken as a constant.
     scale = raw(largest) + (raw(largest) == 0)
-    columns = _unfold(size, kernel, geometry) / scale.reshape(*scale.shape[:2], *(1,) * len(kernel), *scale.shape[2:])
-    total = power(columns, norm_type).sum(axis=tuple(range(2, 2 + len(kernel))))
+    columns = _unfold(base, kernel, geometry) / scale.reshape(*scale.shape[:2], *(1,) * len(kernel), *scale.shape[2:])
+    total = power(columns, p).sum(axis=tuple(range(2, 2 + len(kernel))))
     empty = total == 0
-    return where_(empty, 0.0, power(where_(empty, 1.0, total), 1 / norm_type)) * scale
+    return where_(empty, 0.0, power(where_(empty, 1.0, total), 1 / p)) * scale
 
 
 def max_unpool(x, indices, kernel_size, *, stride=None, padding=0, dilation=1, output_size=None):
@@ -351,7 +354,8 @@ def max_unpool(x, indices, kernel_size, *, stride=None, padding=0, dilation=1, o
             raise ValueError(
                 f"output_size {sizes} is pooled to {fits[0]} like this, or to {fits[1]} in ceil mode, not to {xs[2:]}"
             )
-    flat, size = raw(indices).reshape(-1), int(np.prod(sizes))
+    # What was a Tensor is copied: a later change of it must not reach the gradient.
+    flat, size = raw(indices).reshape(-1).copy(), int(np.prod(sizes))
     if flat.size and (int(flat.min()) < 0 or int(flat.max()) >= size):
         raise ValueError(f"indices must be from 0 to {size - 1}, got {int(flat.min())} to {int(flat.max())}")
     planes = xp(flat).arange(flat.size) // max(1, int(np.prod(xs[2:])))

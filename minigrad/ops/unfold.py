@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from math import prod
 
-from minigrad.backend import given, kernels, shape_of
+import numpy as np
+
+from minigrad.backend import all_half, given, kernels, shape_of
 from minigrad.engine import op
 from minigrad.ops.conv import check_bias, convolution_geometry
 from minigrad.ops.linalg import matmul
-from minigrad.ops.shape import permute, reshape, swapaxes
+from minigrad.ops.shape import astype, permute, reshape, swapaxes
 from minigrad.window import output_sizes, per_axis
 
 
@@ -115,7 +117,11 @@ def conv_local(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=
     >>> mg.conv_local(mg.tensor([[[1.0, 2, 3, 4]]]), weight)
     tensor([[[1., 3., 7.]]])
     """
-    x, weight = given(x), given(weight)
+    x, weight, bias = given(x), given(weight), given(bias)
+    if bias is not None and all_half(x, weight, bias):  # the bias is added before anything is rounded
+        wide = (astype(a, np.float32) for a in (x, weight, bias))
+        options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        return astype(conv_local(*wide, **options), np.float16)
     xs, ws = shape_of(x), shape_of(weight)
     n = len(xs) - 2
     if n < 1 or len(ws) != 2 * n + 2:

@@ -13,8 +13,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-MODULES = ("cupy", "cupy.lib", "cupy.lib.stride_tricks", "cupy.linalg", "cupy.cuda", "cupy.cuda.runtime")
-_NOT_CUPY = {"annotations", "np", "numpy", "contextlib", "warnings"}  # names that leak out of CuPy's own imports
+MODULES = (
+    *("cupy", "cupy.lib", "cupy.lib.stride_tricks", "cupy.linalg"),
+    *("cupy.cuda", "cupy.cuda.compiler", "cupy.cuda.memory", "cupy.cuda.runtime"),
+)
+_NOT_CUPY = {"annotations"}  # like modules that are not CuPy's, a name that leaks out of its own imports
 
 
 def _parameters(function: Any) -> str | None:
@@ -48,6 +51,8 @@ def describe() -> Iterator[str]:
         yield module_name
         for name in sorted(set(dir(module)) - _NOT_CUPY):
             value = getattr(module, name)
+            if inspect.ismodule(value) and not value.__name__.startswith("cupy"):
+                continue
             if not name.startswith("_") and not (isinstance(value, int) and module_name.endswith("runtime")):
                 yield _line(f"{module_name}.{name}", value)
     ndarray = importlib.import_module("cupy").ndarray

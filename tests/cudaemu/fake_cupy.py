@@ -16,22 +16,28 @@ What it imitates is what goes wrong on a GPU and not in NumPy:
 `ndarray` is a wrapper around a NumPy array, not a subclass of it: `np.asarray` of an instance of a subclass succeeds
 without a word, and so does every mixture. `used` holds each dotted name that was handed out.
 
+`RawModule` compiles CUDA for the emulator (`emulator.py`). Streams, events and the device do nothing, because
+everything is done when a call returns; the memory pool counts the arrays that are alive and keeps to a limit.
+
 It does not show: out-of-range integer indices (here IndexError; CuPy wraps around), which value wins where an index
 repeats in an assignment, the order in which sums are added up, and what CuPy would compile for a dtype.
 """
 
 from __future__ import annotations
 
+import gc
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from tests.cudaemu import emulator
 from tests.cudaemu.api import MODULES
 
 used: set[str] = set()
@@ -130,7 +136,17 @@ class ndarray(NDArrayOperatorsMixin):
         flags = self._host.flags
         return SimpleNamespace(c_contiguous=flags.c_contiguous, f_contiguous=flags.f_contiguous, owndata=flags.owndata)
 
-    def get(self, stream: None = None, order: Any = "C") -> np.ndarray:
+    @property
+    def data(self) -> SimpleNamespace:
+        return SimpleNamespace(ptr=self._host.ctypes.data)
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        host = self._host
+        data = (host.ctypes.data, False)
+        return {"shape": host.shape, "strides": host.strides, "typestr": host.dtype.str, "data": data, "version": 3}
+
+    def get(self, stream: Any = None, order: Any = "C") -> np.ndarray:
         return np.array(self._host, order=order)
 
 
@@ -142,6 +158,7 @@ def _wrap(result: Any, given: tuple = ()) -> Any:
                 return array
         wrapped = object.__new__(ndarray)
         wrapped._host = np.asarray(result)
+        _pool._check_limit(wrapped)
         return wrapped
     if isinstance(result, (tuple, list)):  # slogdet and others return named tuples
         wrapped = [_wrap(r, given) for r in result]
@@ -234,8 +251,138 @@ def _array(obj: Any, dtype: Any = None, copy: Any = True, order: Any = "K", subo
     return made if made.ndim >= ndmin else made.reshape((1,) * (ndmin - made.ndim) + made.shape)
 
 
-def _raw_module(*args: Any, **kwargs: Any) -> Any:
-    raise NotImplementedError("the fake CuPy compiles no CUDA: cupy.RawModule needs the emulator, or a GPU")
+class Stream:
+    """A stream on which everything is done at once."""
+
+    null: ClassVar[Stream]
+    _in_use: ClassVar[list[Stream]]  # the last one is the current stream
+
+    def __init__(self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: int | None = None):
+        self.ptr = 0 if null else id(self)
+
+    def __enter__(self) -> Stream:
+        self._in_use.append(self)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._in_use.pop()
+
+    def use(self) -> Stream:
+        self._in_use[-1] = self
+        return self
+
+    def synchronize(self) -> None:
+        pass
+
+    def wait_event(self, event: Event) -> None:
+        pass
+
+    def record(self, event: Event | None = None) -> Event:
+        event = Event() if event is None else event
+        event.record(self)
+        return event
+
+    @property
+    def done(self) -> bool:
+        return True
+
+
+Stream.null = Stream(null=True)
+Stream._in_use = [Stream.null]
+
+
+class Event:
+    """A moment."""
+
+    def __init__(self, block: bool = True, disable_timing: bool = False, interprocess: bool = False):
+        self._seconds = 0.0
+
+    def record(self, stream: Stream | None = None) -> None:
+        self._seconds = time.perf_counter()
+
+    def synchronize(self) -> None:
+        pass
+
+    @property
+    def done(self) -> bool:
+        return True
+
+
+class Device:
+    """The only device, with some figures of an H100."""
+
+    compute_capability = "90"
+    mem_info = (79 * 2**30, 80 * 2**30)
+    attributes: ClassVar[dict[str, int]] = {"MultiProcessorCount": 132}
+
+    def __init__(self, device: int | None = None):
+        if device not in (None, 0):
+            raise CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
+        self.id = 0
+
+    def __enter__(self) -> Device:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        pass
+
+    def use(self) -> None:
+        pass
+
+    def synchronize(self) -> None:
+        pass
+
+
+class CUDARuntimeError(RuntimeError):
+    pass
+
+
+class OutOfMemoryError(MemoryError):
+    def __init__(self, size: int, total: int, limit: int = 0):
+        limited = f", limit set to: {limit:,} bytes" if limit else ""
+        super().__init__(f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} bytes{limited}).")
+
+
+class MemoryPool:
+    """Counts the memory of the arrays that are alive; nothing is kept for later."""
+
+    def __init__(self) -> None:
+        self._limit = 0
+
+    def used_bytes(self) -> int:
+        buffers = {}
+        for array in gc.get_objects():
+            if type(array) is ndarray:
+                buffer = array._host
+                while isinstance(buffer.base, np.ndarray):
+                    buffer = buffer.base
+                buffers[id(buffer)] = buffer.nbytes
+        return sum(buffers.values())
+
+    def total_bytes(self) -> int:
+        return self.used_bytes()
+
+    def free_bytes(self) -> int:
+        return 0
+
+    def n_free_blocks(self) -> int:
+        return 0
+
+    def free_all_blocks(self, stream: Any = None) -> None:
+        pass
+
+    def get_limit(self) -> int:
+        return self._limit
+
+    def set_limit(self, size: int | None = None, fraction: float | None = None) -> None:
+        self._limit = int(fraction * Device.mem_info[1]) if fraction is not None else size or 0
+
+    def _check_limit(self, new: ndarray) -> None:
+        if self._limit and (used := self.used_bytes()) > self._limit:
+            raise OutOfMemoryError(new._host.nbytes, used - new._host.nbytes, self._limit)
+
+
+_pool = MemoryPool()
 
 
 class _Namespace(ModuleType):
@@ -246,17 +393,33 @@ class _Namespace(ModuleType):
 
 
 OWN = {
-    "cupy.RawModule": _raw_module,
+    "cupy.RawKernel": emulator.RawKernel,
+    "cupy.RawModule": emulator.RawModule,
     "cupy.array": _array,
     "cupy.asarray": _asarray,
     "cupy.asnumpy": lambda a: a.get() if isinstance(a, ndarray) else np.asarray(a),
     "cupy.get_array_module": lambda *args: cupy if any(isinstance(a, ndarray) for a in args) else np,
+    "cupy.get_default_memory_pool": lambda: _pool,
     "cupy.ndarray": ndarray,
-    "cupy.cuda": _Namespace("cupy.cuda"),
+    "cupy.cuda.Device": Device,
+    "cupy.cuda.Event": Event,
+    "cupy.cuda.MemoryPool": MemoryPool,
+    "cupy.cuda.Stream": Stream,
+    "cupy.cuda.compiler.CompileException": emulator.CompileException,
+    "cupy.cuda.get_current_stream": lambda: Stream._in_use[-1],
+    "cupy.cuda.get_elapsed_time": lambda start, end: (end._seconds - start._seconds) * 1e3,
     "cupy.cuda.is_available": lambda: True,
-    "cupy.cuda.runtime": _Namespace("cupy.cuda.runtime"),
+    "cupy.cuda.memory.OutOfMemoryError": OutOfMemoryError,
+    "cupy.cuda.runtime.CUDARuntimeError": CUDARuntimeError,
+    "cupy.cuda.runtime.deviceSynchronize": lambda: None,
+    "cupy.cuda.runtime.driverGetVersion": lambda: 13000,
+    "cupy.cuda.runtime.getDevice": lambda: 0,
     "cupy.cuda.runtime.getDeviceCount": lambda: 1,
+    "cupy.cuda.runtime.getDeviceProperties": lambda device: {"name": b"CUDA emulator", "multiProcessorCount": 132},
+    "cupy.cuda.runtime.memGetInfo": lambda: Device.mem_info,
+    "cupy.cuda.runtime.runtimeGetVersion": lambda: 13000,
 }
+OWN |= {module: _Namespace(module) for module in MODULES if module.startswith("cupy.cuda")}
 _MISSING = object()
 
 

@@ -55,9 +55,9 @@ def channel_sum(g: Array) -> Array:
     A product with ones, some thousand rows at a time: NumPy's own reduction goes over C numbers at once, which is slow
     for few channels, and one long running sum in float32 would lose digits.
     """
-    rows = pixels_first(g).reshape(-1, g.shape[1]).astype(accumulator(g), copy=False)
+    rows = pixels_first(g).reshape(g.size // max(1, g.shape[1]), g.shape[1]).astype(accumulator(g), copy=False)
     n, size = len(rows), 1024
-    whole = rows[: n - n % size].reshape(-1, size, g.shape[1])
+    whole = rows[: n - n % size].reshape(n // size, size, g.shape[1])
     ones = np.ones((1, size), rows.dtype)
     total = np.matmul(ones, whole).sum((0, 1)) + (ones[:, : n % size] @ rows[n - n % size :])[0]
     return total.astype(g.dtype, copy=False)
@@ -66,8 +66,8 @@ def channel_sum(g: Array) -> Array:
 def unfold(x: Array, kernel: Sizes, geometry: Geometry) -> Array:
     """The windows of x (N, C, *spatial) as (N, C, *kernel, *out), in memory (*out, N, C, *kernel)."""
     out = out_sizes(x.shape[2:], kernel, geometry)
-    n, c, count = *x.shape[:2], len(kernel)
-    first = np.zeros((*out, n, c, *kernel), x.dtype)
+    (n, c), count = x.shape[:2], len(kernel)
+    first: Array = np.zeros((*out, n, c, *kernel), x.dtype)
     flat, source = first.reshape(*out, n, c, prod(kernel)), x.transpose(*range(2, x.ndim), 0, 1)
     for tap, inside, where in meetings(kernel, x.shape[2:], tuple(slice(0, o) for o in out), geometry):
         flat[(*inside, ..., tap)] = source[where]

@@ -25,7 +25,7 @@ def _factors(w: Array, n: int, dtype: np.dtype) -> Array:
 
 def conv(x: Array, w: Array, b: Array | None, geometry: Geometry, y: Array) -> None:
     """The forward pass into y (*out, N, C); x is (*spatial, N, C)."""
-    n, dtype = y.shape[-2], accumulator(x, w)
+    n, dtype = y.shape[-2], accumulator(y)
     runs, factors, out = as_runs(np.ascontiguousarray(x)), _factors(w, n, dtype), as_runs(y)
     for block in sweeps(out.shape[:-1], out.shape[-1]):
         total = np.zeros(out[block].shape, dtype)
@@ -51,6 +51,6 @@ def conv_weight(x: Array, g: Array, geometry: Geometry, dw: Array) -> None:
     taps = dw.reshape(prod(kernel), c)
     for block in sweeps(gs.shape[:-1], gs.shape[-1]):
         for tap, inside, source in meetings(kernel, x.shape[:-2], block, geometry):
-            pairs = (xs[source] * gs[block][inside]).astype(dw.dtype, copy=False)
+            pairs = np.multiply(xs[source], gs[block][inside], dtype=dw.dtype)
             rows = pairs.reshape(prod(pairs.shape[:-1]) * x.shape[-2], c)
             taps[tap] += np.ones(len(rows), dw.dtype) @ rows  # a sum, twice as fast as NumPy's reduction

@@ -33,7 +33,7 @@ def _rows(x: Array, dtype: np.dtype) -> Array:
 
 def conv(x: Array, w: Array, b: Array | None, geometry: Geometry, y: Array) -> None:
     """The forward pass into y (*out, N, K); x is (*spatial, N, C), w is (K, C/groups, *kernel)."""
-    groups, dtype = geometry.groups, accumulator(x, w)
+    groups, dtype = geometry.groups, accumulator(y)
     xs, taps = _grouped(np.ascontiguousarray(x), groups), _taps(w, groups, dtype)
     for block in sweeps(y.shape[:-2], y.shape[-2] * y.shape[-1]):
         total = np.zeros(y[block].shape, dtype)

@@ -7,10 +7,9 @@ channels exchanged, once for each phase of the stride.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
-from math import gcd, prod
-from typing import NamedTuple
+from math import prod
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from minigrad.kernels.cpu.memory import (
     meetings,
     workspace,
 )
+from minigrad.kernels.phases import phases, reversed_taps
 from minigrad.window import Geometry
 
 BOX = 768  # rows of a product of conv_weight: large enough for BLAS, small enough that one block of positions is all
@@ -43,7 +43,7 @@ class Source:
         self.sizes, self.groups, self.dtype = x.shape[:-2], geometry.groups, x.dtype
         self.c = x.shape[-1] // self.groups
         self.few = self.c < FEW_CHANNELS and prod(kernel) > 1
-        self.step = geometry.stride[-1] if self.few else 1
+        self.step = min(geometry.stride[-1], max(1, x.shape[-3])) if self.few else 1
         if not self.few:
             ordered = np.ascontiguousarray(x)
         elif self.step == 1:
@@ -66,8 +66,15 @@ class Source:
         return self.array[(*rest, last.start % self.step, slice(first, first + count), batch)]
 
 
-def unrolled(x: Source, kernel: Sizes, block: Block, geometry: Geometry, dtype: np.dtype) -> Array:
-    """The windows of x at a block of (*positions, N): (groups, rows, taps * C/groups), in workspace.
+def unrolled(
+    x: Source,
+    kernel: Sizes,
+    block: Block,
+    geometry: Geometry,
+    dtype: np.dtype,
+    memory: Callable[[Sizes, np.dtype], Array],
+) -> Array:
+    """The windows of x at a block of (*positions, N): (groups, rows, taps * C/groups), in memory that is lent.
 
     Read channel by channel, they lie in memory as (groups, taps, C/groups, rows), which the product takes transposed.
     """
@@ -78,11 +85,11 @@ def unrolled(x: Source, kernel: Sizes, block: Block, geometry: Geometry, dtype: 
     if as_it_lies and x.dtype == dtype:
         return x[block].reshape(rows, groups, c).swapaxes(0, 1)
     if x.few:
-        columns = workspace((groups, taps, c, *shape), dtype)
+        columns = memory((groups, taps, c, *shape), dtype)
         by_tap = np.moveaxis(columns, (1, 0, 2), (0, -2, -1))  # (taps, *block, groups, c)
         out = columns.reshape(groups, taps * c, rows).swapaxes(1, 2)
     else:
-        columns = workspace((groups, *shape, taps, c), dtype)
+        columns = memory((groups, *shape, taps, c), dtype)
         by_tap = np.moveaxis(columns, (-2, 0), (0, -2))
         out = columns.reshape(groups, rows, taps * c)
     for tap, inside, source in meetings(kernel, x.sizes, block[:-1], geometry):
@@ -93,24 +100,30 @@ def unrolled(x: Source, kernel: Sizes, block: Block, geometry: Geometry, dtype: 
 
 def correlate(x: Source, matrix: Array, kernel: Sizes, geometry: Geometry, y: Array, bias: Array | None = None) -> None:
     """Fill y (*out, N, K) with the windows of x times matrix (groups, taps * C/groups, K/groups)."""
-    groups, inner, k = matrix.shape
-    for block in blocks(y.shape[:-1], WORKSPACE // max(groups * inner, y.shape[-1], 1)):
-        rows = unrolled(x, kernel, block, geometry, matrix.dtype)
-        part = y[block]
-        in_place = part.dtype == matrix.dtype and part.flags.c_contiguous
-        out = part if in_place else np.empty(part.shape, matrix.dtype)
-        np.matmul(rows, matrix, out=out.reshape(-1, groups, k).swapaxes(0, 1))
-        if bias is not None:
-            runs = out.reshape(-1, out.shape[-2] * out.shape[-1])
-            runs += np.tile(bias, out.shape[-2])  # one long row instead of a short one for each pixel
-        if not in_place:
-            part[...] = out
+    groups, inner, _ = matrix.shape
+    with workspace() as memory:
+        for block in blocks(y.shape[:-1], WORKSPACE // max(groups * inner, y.shape[-1], 1)):
+            rows = unrolled(x, kernel, block, geometry, matrix.dtype, memory)
+            _multiply(rows, matrix, y[block], bias)
+
+
+def _multiply(rows: Array, matrix: Array, part: Array, bias: Array | None) -> None:
+    """The product, and the bias, into a block of the result."""
+    groups, _, k = matrix.shape
+    in_place = part.dtype == matrix.dtype and part.flags.c_contiguous
+    out = part if in_place else np.empty(part.shape, matrix.dtype)
+    np.matmul(rows, matrix, out=out.reshape(-1, groups, k).swapaxes(0, 1))
+    if bias is not None:
+        runs = out.reshape(-1, out.shape[-2] * out.shape[-1])
+        runs += np.tile(bias, out.shape[-2])  # one long row instead of a short one for each pixel
+    if not in_place:
+        part[...] = out
 
 
 def conv(x: Array, w: Array, b: Array | None, geometry: Geometry, y: Array) -> None:
     """The forward pass into y (*out, N, K); x is (*spatial, N, C), w is (K, C/groups, *kernel)."""
     kernel = w.shape[2:]
-    matrix = _matrix(w, geometry.groups, accumulator(x, w))
+    matrix = _matrix(w, geometry.groups, accumulator(y))
     correlate(Source(x, kernel, geometry), matrix, kernel, geometry, y, b)
 
 
@@ -134,52 +147,21 @@ def conv_input(w: Array, g: Array, geometry: Geometry, dx: Array) -> None:
         _scatter_few_channels(w, g, geometry, dx)
         return
     source = Source(g, w.shape[2:], geometry._replace(stride=(1,) * n))
-    for phases in product(*(_phases(*axis) for axis in geometry.along(dx.shape[:n], w.shape[2:], g.shape[:n]))):
-        where, taps, padding, dilation = zip(*phases, strict=True)
+    for parts in product(*(phases(*axis) for axis in geometry.along(dx.shape[:n], w.shape[2:], g.shape[:n]))):
+        where, taps, padding, dilation = zip(*parts, strict=True)
         target, kernel = dx[where], tuple(map(len, taps))
         if 0 in target.shape:
             continue
         if 0 in kernel:  # no tap reaches this phase
             target[...] = 0
             continue
-        chosen = w[(slice(None), slice(None), *map(_reversed, taps))]
+        chosen = w[(slice(None), slice(None), *map(reversed_taps, taps))]
         by_tap = chosen.reshape(groups, k, c, *kernel).transpose(0, *range(3, 3 + n), 1, 2)
         if prod(kernel) > 1:  # one tap alone is multiplied as it lies, transposed
             by_tap = _exchanged(by_tap, dtype)
         matrix = by_tap.astype(dtype, copy=False).reshape(groups, prod(kernel) * k, c)
         unstrided = geometry._replace(stride=(1,) * n, padding=padding, dilation=dilation)
         correlate(source, matrix, kernel, unstrided, target)
-
-
-class Phase(NamedTuple):
-    """Every stride-th element of an axis of x, and the convolution of g that gives their gradient."""
-
-    where: slice
-    taps: range
-    padding: tuple[int, int]  # below 0 where the convolution does not read all of g
-    dilation: int
-
-
-def _phases(size: int, kernel: int, out: int, stride: int, padding: tuple[int, int], dilation: int) -> Iterator[Phase]:
-    """The phases of one axis.
-
-    Element `first + stride*m` of x is read at position `o = (first + low - dilation*t)/stride + m` through each tap t
-    for which that is whole. Those taps are `step` apart, and their positions `apart`.
-    """
-    common = gcd(stride, dilation)
-    step, apart = stride // common, dilation // common
-    for first in range(min(stride, size)):
-        shifted = first + padding[0]
-        lowest = next((t for t in range(min(step, kernel)) if (shifted - dilation * t) % stride == 0), kernel)
-        taps = range(lowest, kernel, step)
-        base = (shifted - dilation * lowest) // stride
-        count = len(range(first, size, stride))
-        yield Phase(slice(first, size, stride), taps, ((len(taps) - 1) * apart - base, count + base - out), apart)
-
-
-def _reversed(taps: range) -> slice:
-    """The slice of these taps, the last one first."""
-    return slice(taps[-1], taps[0] - 1 if taps[0] else None, -taps.step)
 
 
 def _scatter_few_channels(w: Array, g: Array, geometry: Geometry, dx: Array) -> None:
@@ -190,15 +172,17 @@ def _scatter_few_channels(w: Array, g: Array, geometry: Geometry, dx: Array) -> 
     groups, kernel = geometry.groups, w.shape[2:]
     g, matrix = np.ascontiguousarray(g), _matrix(w, groups, accumulator(w, g))
     _, inner, k = matrix.shape
-    total = np.zeros((groups, w.shape[1], *dx.shape[:-1]), matrix.dtype)  # channel by channel: additions in long runs
-    for block in blocks(g.shape[:-1], WORKSPACE // max(groups * max(inner, k), 1)):
-        part = g[block]
-        rows = part.reshape(prod(part.shape[:-1]), groups, k).transpose(1, 2, 0).astype(matrix.dtype, copy=False)
-        columns = workspace((groups, inner, rows.shape[-1]), matrix.dtype)
-        np.matmul(matrix, rows, out=columns)
-        by_tap = columns.reshape(groups, prod(kernel), w.shape[1], *part.shape[:-1])
-        for tap, inside, source in meetings(kernel, dx.shape[: len(kernel)], block[:-1], geometry):
-            total[(..., *source, block[-1])] += by_tap[(slice(None), tap, slice(None), *inside)]
+    total: Array = np.zeros(
+        (groups, w.shape[1], *dx.shape[:-1]), matrix.dtype
+    )  # channel by channel: additions in long runs
+    with workspace() as memory:
+        for block in blocks(g.shape[:-1], WORKSPACE // max(groups * max(inner, k), 1)):
+            part = g[block]
+            rows = part.reshape(prod(part.shape[:-1]), groups, k).transpose(1, 2, 0).astype(matrix.dtype, copy=False)
+            columns = np.matmul(matrix, rows, out=memory((groups, inner, rows.shape[-1]), matrix.dtype))
+            by_tap = columns.reshape(groups, prod(kernel), w.shape[1], *part.shape[:-1])
+            for tap, inside, source in meetings(kernel, dx.shape[: len(kernel)], block[:-1], geometry):
+                total[(..., *source, block[-1])] += by_tap[(slice(None), tap, slice(None), *inside)]
     dx[...] = np.moveaxis(total.reshape(dx.shape[-1], *dx.shape[:-1]), 0, -1)
 
 
@@ -223,15 +207,16 @@ def conv_weight(x: Array, g: Array, geometry: Geometry, dw: Array) -> None:
     kernel, (c, k) = dw.shape[:-2], dw.shape[-2:]
     source = Source(x, kernel, geometry)
     flat = dw.reshape(prod(kernel), c, groups, k // groups)
-    for start, stop, sub, part in _tap_groups(kernel, groups * c, geometry):
-        total = flat[start:stop].reshape((stop - start) * c, groups, k // groups).swapaxes(0, 1)
-        for number, block in enumerate(blocks(g.shape[:-1], WORKSPACE // max((stop - start) * c * groups, 1))):
-            rows = unrolled(source, part, block, sub, dw.dtype).swapaxes(1, 2)
-            grads = g[block].reshape(-1, groups, k // groups).swapaxes(0, 1).astype(dw.dtype, copy=False)
-            if number:
-                total += np.matmul(rows, grads)
-            else:
-                np.matmul(rows, grads, out=total)
+    with workspace() as memory:
+        for start, stop, box, taps in _tap_groups(kernel, groups * c, geometry):
+            total = flat[start:stop].reshape((stop - start) * c, groups, k // groups).swapaxes(0, 1)
+            for number, block in enumerate(blocks(g.shape[:-1], WORKSPACE // max((stop - start) * c * groups, 1))):
+                rows = unrolled(source, taps, block, box, dw.dtype, memory).swapaxes(1, 2)
+                grads = g[block].reshape(-1, groups, k // groups).swapaxes(0, 1).astype(dw.dtype, copy=False)
+                if number:
+                    total += np.matmul(rows, grads)
+                else:
+                    np.matmul(rows, grads, out=total)
 
 
 def _tap_groups(kernel: Sizes, channels: int, geometry: Geometry) -> Iterator[tuple[int, int, Geometry, Sizes]]:

@@ -8,7 +8,8 @@ and maxima go over long runs, and the channels of a pixel are the rows of a matr
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise, product
 from math import prod
 from typing import Any
@@ -53,13 +54,26 @@ def accumulator(*arrays: Array) -> np.dtype:
     return np.dtype(np.float32) if dtype == np.float16 else dtype
 
 
-def workspace(shape: Sizes, dtype: np.dtype) -> Array:
-    """Uninitialised memory of this thread, as much as one block asks for; the next call hands out the same."""
-    size = prod(shape) * dtype.itemsize
-    buffer = getattr(_threads, "buffer", None)
-    if buffer is None or buffer.size < size:
-        buffer = _threads.buffer = np.empty(size, np.uint8)
-    return buffer[:size].view(dtype).reshape(shape)
+@contextmanager
+def workspace() -> Iterator[Callable[[Sizes, np.dtype], Array]]:
+    """A function that hands out uninitialised memory, the same at each call; it is kept for the thread's next call.
+
+    While it is lent, the thread has none: code that runs in between, as a signal handler or a finalizer does, and
+    convolves, gets its own.
+    """
+    buffer = _threads.__dict__.pop("buffer", None)
+
+    def memory(shape: Sizes, dtype: np.dtype) -> Array:
+        nonlocal buffer
+        size = prod(shape) * dtype.itemsize
+        if buffer is None or buffer.size < size:
+            buffer = np.empty(size, np.uint8)
+        return buffer[:size].view(dtype).reshape(shape)
+
+    try:
+        yield memory
+    finally:
+        _threads.buffer = buffer
 
 
 def blocks(sizes: Sizes, budget: int) -> Iterator[Block]:

@@ -1,4 +1,4 @@
-"""Convolution and pooling on CuPy arrays, written with array functions only; on NumPy arrays they run as well.
+"""Convolution and pooling with array functions only: the second witness of both devices' kernels.
 
 Shapes are (N, C, *spatial) for any number of spatial axes; the memory order inside is (*spatial, N, C). Borders are
 laid around a copy, and loops run over the taps of the kernel, never over pixels.

@@ -1,0 +1,198 @@
+"""The table of calls that the kernels of every device are tried with: small, and ragged on purpose.
+
+`CASES` has at least one call of each function that `minigrad.kernels.cpu` and `minigrad.kernels.cuda` export, with the
+options that change a kernel's path: one to three axes, every kind of padding and stride, groups, one channel a group,
+kernels of one element, more channels than a tile has, long sums, no images at all. `LAYOUTS` has the ways an array can
+lie in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from minigrad.kernels import cpu
+from minigrad.window import Geometry, out_sizes, pooling_geometry
+
+Sizes = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Case:
+    kernel: str  # the name of the function
+    name: str
+    arguments: Callable[[np.random.Generator], tuple]  # arrays, of float64 unless they count something, and the rest
+    exact: bool = False  # nothing is computed, only chosen: the result must be the same to the bit
+
+    @property
+    def id(self) -> str:
+        return f"{self.kernel}-{self.name}"
+
+
+CASES: list[Case] = []
+
+# ---- convolution ----------------------------------------------------------------------------------------------------
+
+
+def window(kernel: Sizes, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Geometry:
+    """A geometry, of a number for all axes or of one for each; padding also of pairs."""
+    n = len(kernel)
+    each = [v if isinstance(v, tuple) else (v,) * n for v in (stride, padding, dilation)]
+    pairs = tuple(p if isinstance(p, tuple) else (p, p) for p in each[1])
+    return Geometry(each[0], pairs, each[2], groups)
+
+
+def convolution(name: str, x: Sizes, count: int, kernel: Sizes, only: str = "", **options: Any) -> None:
+    """The three kernels for an x of this shape and a number of output channels, or one of them."""
+    g = window(kernel, **options)
+    w, y = (count, x[1] // g.groups, *kernel), (x[0], count, *out_sizes(x[2:], kernel, g))
+    calls: dict[str, Callable] = {
+        "conv": lambda rng: (rng.standard_normal(x), rng.standard_normal(w), rng.standard_normal(count), g),
+        "conv_input": lambda rng: (rng.standard_normal(w), rng.standard_normal(y), g, x),
+        "conv_weight": lambda rng: (rng.standard_normal(x), rng.standard_normal(y), g, w),
+    }
+    CASES.extend(Case(kernel, name, arguments) for kernel, arguments in calls.items() if only in ("", kernel))
+
+
+convolution("plain", (2, 3, 7, 6), 4, (3, 3))
+convolution("ragged", (3, 5, 13, 11), 7, (3, 2), padding=((1, 0), (0, 2)))
+convolution("strided", (2, 3, 12, 9), 5, (3, 3), stride=(2, 3), padding=1)
+convolution("stride longer than the kernel", (2, 3, 11, 10), 4, (2, 1), stride=(3, 2))
+convolution("dilated", (2, 4, 11, 13), 3, (3, 2), stride=(1, 2), padding=(2, 1), dilation=(2, 3))
+convolution("more padding than kernel", (1, 2, 3, 4), 3, (2, 2), padding=3)
+convolution("wider than a tile", (2, 67, 5, 6), 131, (3, 3), padding=1)
+convolution("image", (2, 3, 33, 35), 64, (11, 11), stride=4, padding=2)
+convolution("one by one", (3, 70, 5, 7), 37, (1, 1))
+convolution("one by one, strided", (3, 10, 8, 7), 6, (1, 1), stride=2)
+convolution("one by one, padded", (2, 5, 4, 3), 6, (1, 1), padding=1)
+convolution("grouped", (2, 6, 7, 5), 9, (3, 3), padding=1, groups=3)
+convolution("depthwise", (2, 33, 9, 8), 33, (3, 3), stride=2, padding=1, groups=33)
+convolution("depthwise, two kernels a channel", (2, 5, 7, 6), 10, (3, 2), padding=1, groups=5)
+convolution("one axis", (2, 3, 21), 5, (4,), stride=3, padding=((1, 2),), dilation=2)
+convolution("three axes", (2, 3, 5, 4, 6), 4, (2, 3, 2), stride=(1, 2, 1), padding=((1, 0), (0, 1), (1, 1)))
+convolution("three axes, grouped", (1, 4, 4, 3, 5), 4, (2, 2, 3), padding=1, groups=2)
+convolution("no images", (0, 3, 7, 6), 4, (3, 3))
+convolution("a long sum", (4, 2, 48, 50), 3, (3, 3), "conv_weight", padding=1)
+convolution("without bias", (2, 3, 7, 6), 4, (3, 3), "conv")
+_with = CASES.pop().arguments
+CASES.append(Case("conv", "without bias", lambda rng: (*_with(rng)[:2], None, _with(rng)[3])))
+
+for _name, _shape in {"images": (3, 5, 6, 7), "lines": (2, 130, 9), "no images": (0, 3, 2, 2)}.items():
+    CASES.append(Case("channel_sum", _name, lambda rng, shape=_shape: (rng.standard_normal(shape),)))
+CASES.append(Case("channel_sum", "a long sum", lambda rng: (rng.standard_normal((8, 2, 40, 50)),)))
+
+# ---- pooling and windows --------------------------------------------------------------------------------------------
+
+
+def distinct(rng: np.random.Generator, shape: Sizes) -> np.ndarray:
+    """Numbers of which no two are equal, in float16 either, as long as there are less than 2,000."""
+    n = prod(shape)
+    return (rng.permutation(n) - n // 2).astype(float).reshape(shape)
+
+
+def tied(rng: np.random.Generator, shape: Sizes) -> np.ndarray:
+    """Few different numbers, so that windows have ties, and some nan and infinite ones."""
+    return rng.choice([-np.inf, -1.0, 0.0, 1.0, 2.0, np.inf, np.nan], shape, p=[0.05, 0.2, 0.3, 0.2, 0.15, 0.05, 0.05])
+
+
+def pooling(name: str, x: Sizes, kernel: Sizes, fill: Callable = distinct, ceil: bool = False, **options: Any) -> None:
+    """All kernels of pooling and of windows, for an x of this shape."""
+    g = pooling_geometry(x[2:], kernel, window(kernel, **options), ceil)
+    y, taps = (*x[:2], *out_sizes(x[2:], kernel, g)), prod(kernel)
+    plain = window(kernel, **options)
+    axes = enumerate(zip(y[2:], kernel, strict=True))
+    counts = tuple(tuple(1 + (o + axis) % k for o in range(n)) for axis, (n, k) in axes)
+    winners = lambda values: cpu.max_pool(values, kernel, g)[1]  # noqa: E731
+    calls: dict[str, Callable] = {
+        "max_pool": lambda rng: (fill(rng, x), kernel, g),
+        "min_pool": lambda rng: (fill(rng, x), kernel, g),
+        "pool_gather": lambda rng: (rng.standard_normal(x), winners(fill(rng, x)), kernel, g),
+        "pool_scatter": lambda rng: (rng.standard_normal(y), winners(fill(rng, x)), kernel, g, x),
+        "avg_pool": lambda rng: (rng.standard_normal(x), kernel, g, float(taps)),
+        "avg_pool_input": lambda rng: (rng.standard_normal(y), kernel, g, float(taps), x),
+    }
+    exact = {"max_pool", "min_pool", "pool_gather"}
+    CASES.extend(Case(kernel, name, arguments, kernel in exact) for kernel, arguments in calls.items())
+    if fill is tied:
+        return
+    name += ", counted"
+    CASES.append(Case("avg_pool", name, lambda rng: (rng.standard_normal(x), kernel, g, counts)))
+    CASES.append(Case("avg_pool_input", name, lambda rng: (rng.standard_normal(y), kernel, g, counts, x)))
+    if not ceil:
+        columns = (*x[:2], *kernel, *y[2:])
+        CASES.append(Case("unfold", name, lambda rng: (rng.standard_normal(x), kernel, plain), True))
+        CASES.append(Case("fold", name, lambda rng: (rng.standard_normal(columns), kernel, plain, x)))
+
+
+pooling("two by two", (2, 3, 8, 6), (2, 2), stride=2)
+pooling("overlapping", (2, 5, 9, 7), (3, 3), stride=2, padding=1)
+pooling("ragged", (3, 7, 7, 10), (3, 2), stride=(2, 3), padding=((1, 0), (0, 1)))
+pooling("dilated", (2, 3, 9, 8), (2, 3), stride=1, dilation=(3, 2), padding=1)
+pooling("rounded up", (2, 3, 8, 7), (3, 2), stride=(2, 3), ceil=True)
+pooling("ties and nan", (3, 5, 9, 8), (3, 3), tied, stride=2, padding=1)
+pooling("everything", (2, 35, 5, 6), (5, 6))
+pooling("more taps than a byte counts", (1, 2, 20, 19), (17, 16))
+pooling("one axis", (2, 3, 17), (4,), stride=3, padding=((2, 1),))
+pooling("three axes", (2, 3, 5, 4, 6), (2, 2, 3), stride=(1, 2, 2), padding=(1, 0, 1))
+pooling("no images", (0, 3, 4, 6), (2, 2), stride=2)
+
+# ---- how an array lies in memory ------------------------------------------------------------------------------------
+
+
+def _rows(x: np.ndarray) -> tuple[np.ndarray, Callable]:
+    return np.empty_like(x, order="C"), lambda base: base
+
+
+def _channels_last(x: np.ndarray) -> tuple[np.ndarray, Callable]:
+    if x.ndim < 3:
+        return _rows(x)
+    base = np.empty((x.shape[0], *x.shape[2:], x.shape[1]), x.dtype)
+    return base, lambda base: base.transpose(0, x.ndim - 1, *range(1, x.ndim - 1))
+
+
+def _pixels_first(x: np.ndarray) -> tuple[np.ndarray, Callable]:
+    if x.ndim < 3:
+        return _rows(x)
+    base = np.empty((*x.shape[2:], *x.shape[:2]), x.dtype)
+    return base, lambda base: base.transpose(x.ndim - 2, x.ndim - 1, *range(x.ndim - 2))
+
+
+def _scattered(x: np.ndarray) -> tuple[np.ndarray, Callable]:
+    base = np.full([2 * n for n in x.shape[::-1]], np.nan if x.dtype.kind == "f" else 1, x.dtype)
+    odd, back = (slice(1, None, 2),) * x.ndim, (slice(None, None, -1),) * x.ndim
+    return base, lambda base: base[odd].transpose()[back]
+
+
+LAYOUTS: dict[str, Callable] = {
+    "row-major": _rows,
+    "channels last": _channels_last,
+    "pixels first": _pixels_first,
+    "backwards with gaps": _scattered,
+}
+
+
+def laid_out(x: np.ndarray, layout: str, asarray: Callable) -> Any:
+    """x on a device, whose `asarray` this is, in a layout: made there with a view, for copies need not keep strides."""
+    base, view = LAYOUTS[layout](x)
+    view(base)[...] = x
+    return view(asarray(base))
+
+
+def arguments(case: Case, dtype: Any, layout: str, asarray: Callable, seed: int = 0) -> tuple[tuple, tuple]:
+    """The arguments of a case for the reference, in float64, and for a device, rounded to a dtype first."""
+    given = case.arguments(np.random.default_rng(seed))
+    rounded = [a.astype(dtype) if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a for a in given]
+    exact = [a.astype(np.float64) if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a for a in rounded]
+    there = [laid_out(a, layout, asarray) if isinstance(a, np.ndarray) else a for a in rounded]
+    return tuple(exact), tuple(there)
+
+
+def difference(got: np.ndarray, expected: np.ndarray) -> float:
+    """How far two arrays are apart: the norm of the difference, relative to that of what is expected."""
+    assert got.shape == expected.shape, f"shape {got.shape} where {expected.shape} is expected"
+    error = np.linalg.norm((got.astype(np.float64) - expected).ravel())
+    return float(error / max(np.linalg.norm(expected.astype(np.float64).ravel()), 1e-30))
