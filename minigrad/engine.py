@@ -246,6 +246,8 @@ def _explain(error: Exception, op: Op, values: tuple, raw: list) -> None:
             ) from None
     given = ", ".join(f"{n}={describe(v)}" for n, v in zip(op.parameters, raw, strict=True))
     error.add_note(f"in {op.name}({given})")
+    if type(error).__name__ == "OutOfMemoryError":  # CuPy's, whose text has the sizes
+        error.add_note("a smaller batch needs less, and so does mg.checkpoint; mg.cuda.memory() says who holds what")
 
 
 # ---- going back -----------------------------------------------------------------------------------------------------

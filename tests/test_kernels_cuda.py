@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import doctest
 import importlib
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -200,6 +203,51 @@ def test_sixteen_bits_are_rounded_to_the_nearest(ctype: str, cupy: Any) -> None:
     assert np.isnan(read[~real]).all()
 
 
+def test_bfloat16_is_summed_in_single(cupy: Any) -> None:
+    """Convolution and pooling of bfloat16, against the same numbers in float64: one rounding at the end."""
+    bfloat16 = pytest.importorskip(
+        "ml_dtypes", reason="NOT CHECKED: bfloat16; `make kernels` installs ml_dtypes"
+    ).bfloat16
+    rng = np.random.default_rng(0)
+    x, w, b = (rng.standard_normal(s).astype(bfloat16) for s in ((2, 5, 9, 8), (7, 5, 3, 3), (7,)))
+    geometry = Geometry((2, 1), ((1, 1), (0, 1)), (1, 1))
+    there, exact = [cupy.asarray(a) for a in (x, w, b)], [a.astype(np.float64) for a in (x, w, b)]
+    y = cpu.conv(*exact, geometry)
+    g = rng.standard_normal(y.shape).astype(bfloat16)
+    calls = {
+        "conv": (cuda.conv(*there, geometry), y),
+        "input": (
+            cuda.conv_input(there[1], cupy.asarray(g), geometry, x.shape),
+            cpu.conv_input(exact[1], g.astype(float), geometry, x.shape),
+        ),
+        "weight": (
+            cuda.conv_weight(there[0], cupy.asarray(g), geometry, w.shape),
+            cpu.conv_weight(exact[0], g.astype(float), geometry, w.shape),
+        ),
+        "pool": (cuda.avg_pool(there[0], (3, 3), geometry, 9), cpu.avg_pool(exact[0], (3, 3), geometry, 9)),
+        "max": (cuda.max_pool(there[0], (3, 3), geometry)[0], cpu.max_pool(exact[0], (3, 3), geometry)[0]),
+        "sum": (cuda.channel_sum(there[0]), cpu.channel_sum(exact[0])),
+    }
+    for name, (got, expected) in calls.items():
+        assert got.dtype == bfloat16, name
+        assert kerneltable.difference(got.get(), expected) < 2**-8, name
+
+
+def test_out_of_memory_says_what_was_asked_for(cupy: Any) -> None:
+    x = mg.tensor(np.ones((4, 8, 32, 32), np.float32), device="cuda")
+    w = mg.tensor(np.ones((8, 8, 3, 3), np.float32), device="cuda")
+    pool = cupy.get_default_memory_pool()
+    pool.set_limit(size=x.size * 4 + 1000)
+    try:
+        with pytest.raises(cupy.cuda.memory.OutOfMemoryError, match="Out of memory allocating") as caught:
+            mg.conv2d(x, w, padding=1)
+    finally:
+        pool.set_limit(size=0)
+    shapes, hint = caught.value.__notes__
+    assert "in conv(x=float32[4, 8, 32, 32], w=float32[8, 8, 3, 3]" in shapes
+    assert "a smaller batch needs less" in hint
+
+
 def test_what_there_is_no_kernel_for(cupy: Any) -> None:
     x, w = cupy.asarray(np.ones((1, 1, 4), np.int64)), cupy.asarray(np.ones((1, 1, 2), np.int64))
     with pytest.raises(TypeError, match=r"convolution on CUDA takes arrays of one dtype, one of float16, .* got int64"):
@@ -310,6 +358,22 @@ def test_planted_races_change_results(bug: str, monkeypatch: pytest.MonkeyPatch)
             convolve()
     finally:
         loader._compiled.cache_clear()
+
+
+def test_the_page_about_cuda() -> None:
+    """docs/cuda.md shows what is there: its example runs, and its kernel and its launch are those of the files."""
+    root = Path(__file__).parent.parent
+    text = (root / "docs" / "cuda.md").read_text()
+    test = doctest.DocTestParser().get_doctest(text, {}, "cuda.md", "cuda.md", 0)
+    assert test.examples
+    assert doctest.DocTestRunner().run(test).failed == 0
+    (kernel,) = re.findall(r"```cuda\n(.*?)```", text, flags=re.S)
+    assert kernel in (root / "minigrad" / "kernels" / "cuda" / "pool.cu").read_text()
+    launch = re.findall(r"```python\n(y = .*?)```", text, flags=re.S)[0].splitlines()
+    source = (root / "minigrad" / "kernels" / "cuda" / "pool.py").read_text()
+    assert all(line.strip() in source for line in launch)
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+        assert (root / "docs" / target).exists(), target
 
 
 def test_a_number_of_the_wrong_size_is_refused(cupy: Any) -> None:

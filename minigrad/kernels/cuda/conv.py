@@ -190,5 +190,5 @@ def conv_weight(x: Array, g: Array, geometry: Geometry, shape: Sizes) -> Array:
 
 def channel_sum(g: Array) -> Array:
     """The sum over all axes of g (N, C, *spatial) but the second."""
-    dtype = np.float32 if g.dtype == np.float16 else g.dtype
+    dtype = np.float32 if g.itemsize == 2 else g.dtype
     return _rows(g).sum(axis=0, dtype=dtype).astype(g.dtype, copy=False)
