@@ -45,6 +45,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,7 @@ TOLERANCE = 1e-4  # of the norm: float32 added up in another order, a million te
 SETS = 128 * 2**20  # bytes that the sets of data have together; the cache of an H100 has 50 MiB
 FORMATS = ("channels_last", "contiguous_format")
 BROKEN = 3  # the exit status of a worker whose GPU answers no more
+GRACE = 10  # seconds that a worker gets beyond its time, to finish a step
 ENDED = "the process ended here"  # the result of a step until it has another
 
 Step = tuple[str, Callable[[], dict]]
@@ -119,7 +121,7 @@ class Driver:
         self.end = time.monotonic() + 60 * args.minutes
         old = os.environ.get("PYTHONPATH")
         path = os.pathsep.join([str(tree), *([old] if old else [])])
-        self.env = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+        self.env = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
 
     def command(self, work: str, seconds: float = 0) -> list[str]:
         options = ["--out", str(self.args.out.absolute()), "--work", work, "--seconds", str(seconds)]
@@ -176,7 +178,7 @@ class Driver:
         end, known = time.monotonic() + seconds, -1
         while time.monotonic() < end:
             left = end - time.monotonic()
-            status = self.call(self.command(part, left), left + 10)
+            status = self.call(self.command(part, left), left + GRACE)
             self.results = Results(self.args.out)
             found = len(self.results.data["parts"].get(part, {}))
             if status == 0:
@@ -289,7 +291,6 @@ class Device:
 
     def __init__(self, dry: bool) -> None:
         import minigrad as mg
-        from minigrad.backend import order_of
 
         self.dry, self.cupy = dry, importlib.import_module("cupy")
         self.torch = prepared_torch(dry) if importlib.util.find_spec("torch") else None
@@ -298,9 +299,15 @@ class Device:
         self.noise = self.cupy.asarray(noise)
         n = 2**10 if dry else min(2**29, mg.cuda.memory().free // 8)
         self.ahead = [self.cupy.zeros(n // 4, np.float32) for _ in range(2)]
-        # Images lie in memory as convolution leaves them.
+
+    @cached_property
+    def image_order(self) -> list[int]:
+        """The axes of images from the slowest to the fastest in memory, as convolution leaves them."""
+        import minigrad as mg
+        from minigrad.backend import order_of
+
         like = mg.conv(self.cupy.zeros((2, 3, 6, 5), np.float32), self.cupy.ones((4, 3, 2, 2), np.float32))
-        self.image_order = order_of(like.strides)
+        return order_of(like.strides)
 
     def random(self, shape: tuple[int, ...], order: list[int] | None = None, start: int = 0) -> Any:
         """Normal numbers with the axes in this order in memory; another start gives others. They repeat after 2**24."""

@@ -184,10 +184,14 @@ def laid_out(x: np.ndarray, layout: str, asarray: Callable) -> Any:
 
 def arguments(case: Case, dtype: Any, layout: str, asarray: Callable, seed: int = 0) -> tuple[tuple, tuple]:
     """The arguments of a case for the reference, in float64, and for a device, rounded to a dtype first."""
-    given = case.arguments(np.random.default_rng(seed))
-    rounded = [a.astype(dtype) if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a for a in given]
-    exact = [a.astype(np.float64) if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a for a in rounded]
-    there = [laid_out(a, layout, asarray) if isinstance(a, np.ndarray) else a for a in rounded]
+    exact, there = [], []
+    for a in case.arguments(np.random.default_rng(seed)):
+        if isinstance(a, np.ndarray) and a.dtype.kind == "f":
+            a = a.astype(dtype)
+            exact.append(a.astype(np.float64))
+        else:
+            exact.append(a)
+        there.append(laid_out(a, layout, asarray) if isinstance(a, np.ndarray) else a)
     return tuple(exact), tuple(there)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import minigrad as mg
+from tests.cudaemu import emulator
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "bench" / "gpu.py"
@@ -41,6 +42,11 @@ def run(*arguments: str, **env: str) -> subprocess.CompletedProcess:
 # ---- the whole path -------------------------------------------------------------------------------------------------
 
 
+needs_the_emulator = pytest.mark.skipif(
+    emulator.compiler() is None, reason="NOT CHECKED: whether bench/gpu.py runs; the CUDA emulator needs g++"
+)
+
+
 @pytest.fixture(scope="module")
 def dry(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict, Path]:
     """The output of a dry run, its results, and the folder it wrote to."""
@@ -50,6 +56,7 @@ def dry(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict, Path]:
     return done.stdout, json.loads((out / "gpu.json").read_text()), out
 
 
+@needs_the_emulator
 def test_every_part_and_every_step_is_walked_through(dry: tuple) -> None:
     text, data, out = dry
     parts = data["parts"]
@@ -63,6 +70,7 @@ def test_every_part_and_every_step_is_walked_through(dry: tuple) -> None:
     assert text.rstrip().endswith("nothing is wrong")
 
 
+@needs_the_emulator
 def test_the_tests_ran_on_the_pretended_gpu(dry: tuple) -> None:
     found = dry[1]["parts"]["tests"]["pytest"]
     assert found["status"] == 0
@@ -73,6 +81,7 @@ def test_the_tests_ran_on_the_pretended_gpu(dry: tuple) -> None:
         assert f"tests/test_gpu.py::{name} PASSED" in log
 
 
+@needs_the_emulator
 def test_one_call_of_each_kernel_is_ready_for_the_sanitizer(dry: tuple) -> None:
     from minigrad.kernels import cuda
 
@@ -82,6 +91,7 @@ def test_one_call_of_each_kernel_is_ready_for_the_sanitizer(dry: tuple) -> None:
     assert [name for name in cuda.__all__ if f"small: {name}-" not in log] == []
 
 
+@needs_the_emulator
 def test_every_network_and_kernel_of_convolution_is_compared(dry: tuple) -> None:
     rows = dry[1]["parts"]["conv"].values()
     layers = {"resnet50": 53, "vgg16": 13, "alexnet": 5, "lenet5": 2}
@@ -93,6 +103,7 @@ def test_every_network_and_kernel_of_convolution_is_compared(dry: tuple) -> None
             assert not TORCH or all(row["error"] < 1e-6 and set(row["torch"]) == set(gpu.FORMATS) for row in some)
 
 
+@needs_the_emulator
 def test_pooling_training_and_the_engine_are_measured(dry: tuple) -> None:
     parts = dry[1]["parts"]
     assert len(parts["pool"]) == 2 * len(gpu.POOLS)
@@ -104,6 +115,7 @@ def test_pooling_training_and_the_engine_are_measured(dry: tuple) -> None:
         assert row.get("error", 0) < 1e-5
 
 
+@needs_the_emulator
 def test_the_report_is_short(dry: tuple) -> None:
     report = gpu.report(dry[1])
     assert report.strip() in dry[0]
@@ -111,6 +123,7 @@ def test_the_report_is_short(dry: tuple) -> None:
     assert max(map(len, report.splitlines())) <= 120
 
 
+@needs_the_emulator
 def test_parts_that_are_measured_again_replace_the_old_ones(dry: tuple, tmp_path: Path) -> None:
     old = dry[1]
     old["parts"]["pool"]["of another day"] = {}
@@ -134,6 +147,7 @@ def test_without_a_gpu_it_says_why(tmp_path: Path) -> None:
     assert not (tmp_path / "gpu.json").exists()
 
 
+@needs_the_emulator
 def test_what_was_measured_before_a_cut_is_kept(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, str(SCRIPT), "--dry-run", "--out", str(tmp_path)], stdout=subprocess.PIPE, text=True
@@ -203,9 +217,7 @@ def test_a_step_that_breaks_the_process_is_noted_and_the_rest_goes_on(driver: An
     results = {name: step.get("ms", step.get("error")) for name, step in found.items()}
     assert results == {
         "one": 1.0,
-        "raises": "ZeroDivisionError: float division by zero"
-        if sys.version_info < (3, 14)
-        else "ZeroDivisionError: division by zero",
+        "raises": "ZeroDivisionError: division by zero",
         "breaks": "ValueError: first sign",
         "dies": gpu.ENDED,
         "two": 2.0,
@@ -221,13 +233,10 @@ def test_steps_that_have_no_time_left_are_noted(driver: Any) -> None:
 
 def test_a_step_that_hangs_is_cut_off(driver: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     in_place_of_the_worker(driver, 60, slow=True)
-    call = driver.call
-    monkeypatch.setattr(driver, "call", lambda command, seconds: call(command, 3))
-    clock = iter([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 99.0, 99.0])
-    monkeypatch.setattr(gpu.time, "monotonic", lambda: next(clock, 99.0))
-    driver.steps("pool", 60)
+    monkeypatch.setattr(gpu, "GRACE", 0)
+    driver.steps("pool", 6)
     assert driver.results.data["parts"]["pool"]["slow"] == {"skipped": "cut off"}
-    assert driver.results.data["notes"] == {"pool": ["cut off after 60 s"]}
+    assert driver.results.data["notes"] == {"pool": ["cut off after 6 s"]}
 
 
 def test_a_worker_that_cannot_begin_is_given_up(driver: Any) -> None:

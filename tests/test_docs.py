@@ -104,6 +104,31 @@ def test_the_folders_refuse_to_be_imported_under_their_own_name(folder: str) -> 
     assert f"from minigrad import {folder}" in run.stderr
 
 
+def conv_table() -> list[str]:
+    """The README's table of convolutions, from bench/results/conv.json."""
+    measured = json.loads((ROOT / "bench" / "results" / "conv.json").read_text())
+    names = {"lenet5": "LeNet-5", "alexnet": "AlexNet", "vgg16": "VGG-16", "googlenet": "GoogLeNet"}
+    names |= {"resnet50": "ResNet-50", "vgg16 and resnet50": "VGG-16 and ResNet-50 together"}
+    kernels = ("forward", "input gradient", "weight gradient")
+    one, two = (measured["threads"][key]["means"] for key in ("1", "2"))
+    lines = [
+        "| network | forward | gradient in x | gradient in w | the same, two threads |",
+        "|---|---|---|---|---|",
+    ]
+    for key, name in names.items():
+        alone = " | ".join(f"{one[key][kernel]['layers']:.2f}" for kernel in kernels)
+        both = ", ".join(f"{two[key][kernel]['layers']:.2f}" for kernel in kernels)
+        lines.append(f"| {name} | {alone} | {both} |")
+    return lines
+
+
+def test_readme_figures_of_convolution_are_the_measured_ones() -> None:
+    assert "\n".join(conv_table()) in README
+    work = json.loads((ROOT / "bench" / "results" / "conv.json").read_text())["workspace"]
+    peak, columns = max(work["peak bytes"].values()) / 2**20, work["full columns"] / 2**20
+    assert f"takes {peak:.1f} MiB, where all of its unrolled windows would take {columns:.0f}." in README
+
+
 def test_readme_figures_are_the_measured_ones() -> None:
     """The table of overheads is the one in bench/results/overhead.json."""
     measured = json.loads((ROOT / "bench" / "results" / "overhead.json").read_text())

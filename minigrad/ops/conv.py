@@ -38,6 +38,7 @@ from minigrad.backend import given, kernels, shape_of
 from minigrad.engine import op
 from minigrad.ops.index import index_set
 from minigrad.ops.padding import pad
+from minigrad.ops.shape import broadcast_to
 from minigrad.ops.shape import flip as flip_axes
 from minigrad.window import Geometry, Sizes, of_rank, output_sizes, paddings, per_axis, shape_argument
 
@@ -88,7 +89,7 @@ def channel_sum(g):
     return kernels(g).channel_sum(g)
 
 
-channel_sum.vjp(g=lambda u, g_shape: u.reshape(1, -1, *(1,) * (len(g_shape) - 2)) + backend.zeros(g_shape, u))
+channel_sum.vjp(g=lambda u, g_shape: broadcast_to(u.reshape(1, -1, *(1,) * (len(g_shape) - 2)), g_shape))
 
 
 def convolution_geometry(
