@@ -34,6 +34,7 @@ lint: .venv/ready
 
 bench: .venv/parity
 	$(BIN)/python bench/overhead.py
+	$(BIN)/python bench/conv.py
 
 .venv/ready: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -92,7 +92,10 @@ def why_no_gpu() -> str | None:
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except Exception as error:  # CuPy's CUDARuntimeError; its type moves from version to version
-        return f"CuPy is installed, but CUDA does not answer: {error}"
+        return (
+            f"CuPy is installed, but CUDA does not answer: {error} (cupy-cuda13x needs a driver for CUDA 13, "
+            f"cupy-cuda12x one for CUDA 12; nvidia-smi shows what is there)"
+        )
     return None if count else "CuPy is installed and CUDA answers, but it sees no GPU (check CUDA_VISIBLE_DEVICES)"
 
 

@@ -315,7 +315,10 @@ def test_why_no_gpu_no_driver(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> Non
         raise RuntimeError("cudaErrorInsufficientDriver: driver too old")
 
     monkeypatch.setitem(fake_cupy.OWN, "cupy.cuda.runtime.getDeviceCount", no_driver)
-    assert mg.why_no_gpu() == "CuPy is installed, but CUDA does not answer: cudaErrorInsufficientDriver: driver too old"
+    assert mg.why_no_gpu() == (
+        "CuPy is installed, but CUDA does not answer: cudaErrorInsufficientDriver: driver too old (cupy-cuda13x needs "
+        "a driver for CUDA 13, cupy-cuda12x one for CUDA 12; nvidia-smi shows what is there)"
+    )
     with pytest.raises(RuntimeError, match=r"no device 'cuda' here: CuPy is installed, but CUDA does not answer"):
         floats(2).to("cuda")
 

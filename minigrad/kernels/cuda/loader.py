@@ -54,7 +54,14 @@ def source(file: str) -> str:
 @cache
 def _compiled(cupy: Any, file: str, expression: str) -> Any:
     module = cupy.RawModule(code=source(file), options=OPTIONS, name_expressions=(expression,))
-    return module.get_function(expression)
+    try:
+        return module.get_function(expression)
+    except Exception as error:
+        error.add_note(
+            f"compiling {expression} of {file}.cu failed: minigrad's kernels are tried with NVRTC 13.0 for sm_80, "
+            f"sm_90 and sm_120 (`make kernels`); cupy.show_config() says what is here"
+        )
+        raise
 
 
 def launch(file: str, expression: str, blocks: tuple[int, ...], *arguments: Any) -> None:
