@@ -16,7 +16,7 @@ parity: .venv/parity
 kernels: .venv/kernels
 	$(BIN)/python -c "from cuda.bindings import nvrtc; nvrtc.nvrtcVersion()" # fails here, where a test would be skipped
 	g++ --version # runs the kernels on the CPU
-	time $(BIN)/pytest -q -m kernels --cov=minigrad.kernels.cuda --cov-report=term
+	time $(BIN)/pytest -q -m kernels --cov=minigrad/kernels/cuda --cov-report=term
 
 # On a machine with a GPU, where often nothing can be installed: with the python3 that is there, and what it has.
 OUT ?= bench/results

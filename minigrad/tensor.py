@@ -575,4 +575,4 @@ def _to_array(data: Any, dtype: Any, device: str | None, copy: bool) -> Array:
         data, copy = transfer_array(data, device), False
     if dtype is not None and data.dtype != dtype:
         return data.astype(dtype)
-    return data.copy() if copy else data
+    return data.copy("K") if copy else data  # in its memory order, which kernels choose with care

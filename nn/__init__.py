@@ -9,21 +9,86 @@ if __name__ != "minigrad.nn":
 from minigrad.nn import data, init, optim
 from minigrad.nn.layers.activation import ReLU, Sigmoid, Softmax, Tanh
 from minigrad.nn.layers.container import ModuleList, Sequential
-from minigrad.nn.layers.conv import Conv2d
+from minigrad.nn.layers.conv import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvNd,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+    ConvTransposeNd,
+)
 from minigrad.nn.layers.flatten import Flatten
 from minigrad.nn.layers.linear import Linear
-from minigrad.nn.layers.pool import AvgPool2d, MaxPool2d
+from minigrad.nn.layers.pool import (
+    AvgPool1d,
+    AvgPool2d,
+    AvgPool3d,
+    LPPool1d,
+    LPPool2d,
+    LPPool3d,
+    MaxPool1d,
+    MaxPool2d,
+    MaxPool3d,
+    MaxUnpool1d,
+    MaxUnpool2d,
+    MaxUnpool3d,
+    MinPool1d,
+    MinPool2d,
+    MinPool3d,
+)
+from minigrad.nn.layers.pool_adaptive import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveAvgPool3d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d,
+    GlobalAvgPool,
+    GlobalMaxPool,
+    GlobalMinPool,
+)
 from minigrad.nn.losses import CrossEntropyLoss
 from minigrad.nn.module import Module, Parameter
 from minigrad.nn.serialize import load, save
 
 __all__ = [
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveAvgPool3d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AdaptiveMaxPool3d",
+    "AvgPool1d",
     "AvgPool2d",
+    "AvgPool3d",
+    "Conv1d",
     "Conv2d",
+    "Conv3d",
+    "ConvNd",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
+    "ConvTransposeNd",
     "CrossEntropyLoss",
     "Flatten",
+    "GlobalAvgPool",
+    "GlobalMaxPool",
+    "GlobalMinPool",
+    "LPPool1d",
+    "LPPool2d",
+    "LPPool3d",
     "Linear",
+    "MaxPool1d",
     "MaxPool2d",
+    "MaxPool3d",
+    "MaxUnpool1d",
+    "MaxUnpool2d",
+    "MaxUnpool3d",
+    "MinPool1d",
+    "MinPool2d",
+    "MinPool3d",
     "Module",
     "ModuleList",
     "Parameter",

@@ -218,3 +218,49 @@ def test_module_list():
     net.blocks.append(nn.Linear(1, 1, bias=False))
     assert list(net.state_dict()) == ["blocks.0.weight", "blocks.1.weight", "blocks.2.weight"]
     assert len(net.blocks[1:]) == 2
+
+
+@pytest.mark.parametrize("name", ["MinPool1d", "MinPool2d", "MinPool3d"])
+def test_min_pooling_is_max_pooling_upside_down(name):
+    dims = int(name[-2])
+    x = rand(2, 3, *(7, 6, 5)[:dims])
+    least, most = getattr(nn, name)(3, 2, 1), getattr(nn, name.replace("Min", "Max"))(3, 2, 1)
+    np.testing.assert_array_equal(least(x).numpy(), -most(-x).numpy())
+    assert repr(least) == repr(most).replace("Max", "Min")
+
+
+def test_global_pools():
+    x = rand(2, 3, 4, 5)
+    for layer, reduce in ((nn.GlobalAvgPool, np.mean), (nn.GlobalMaxPool, np.max), (nn.GlobalMinPool, np.min)):
+        np.testing.assert_allclose(layer()(x).numpy(), reduce(x, axis=(2, 3), keepdims=True), rtol=1e-6)
+
+
+def test_convolution_beyond_pytorch():
+    assert nn.Conv2d(3, 4, 3, stride=2, padding="same")(mg.zeros((1, 3, 9, 8))).shape == (1, 4, 5, 4)
+    assert nn.Conv1d(2, 2, 3, padding=((2, 0),))(mg.zeros((1, 2, 5))).shape == (1, 2, 5)  # causal
+    assert nn.ConvNd(1, 2, (2, 1, 2, 1))(mg.zeros((1, 1, 3, 3, 3, 3))).shape == (1, 2, 2, 3, 2, 3)
+    assert nn.ConvTransposeNd(1, 2, (2, 1, 2, 1))(mg.zeros((1, 1, 2, 3, 2, 3))).shape == (1, 2, 3, 3, 3, 3)
+    assert repr(nn.Conv2d(1, 1, 3, padding=((1, 0), (2, 2)))) == (
+        "Conv2d(1, 1, kernel_size=(3, 3), stride=(1, 1), padding=((1, 0), (2, 2)))"
+    )
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "text"),
+    [
+        (lambda: nn.Conv1d(3, 4, 5), (3, 9), r"Conv1d expects \(N, 3, L\), got .* \(3, 9\); .* put x\[None\]"),
+        (lambda: nn.Conv3d(3, 4, 5), (1, 3, 9), r"Conv3d expects \(N, 3, D, H, W\), got an input of shape \(1, 3, 9\)"),
+        (lambda: nn.ConvTranspose2d(3, 4, 5), (1, 2, 9, 9), "ConvTranspose2d expects 3 channels, got 2"),
+        (lambda: nn.MaxPool2d(2), (3, 9, 9), r"MaxPool2d expects \(N, C, H, W\), got .*\(3, 9, 9\); .* put x\[None\]"),
+        (lambda: nn.AvgPool1d(2), (3,), r"AvgPool1d expects \(N, C, L\), got an input of shape \(3,\)"),
+        (lambda: nn.AdaptiveAvgPool2d(2), (1, 3, 9), r"AdaptiveAvgPool2d expects \(N, C, H, W\), got .*; .* put x"),
+    ],
+)
+def test_layers_say_what_does_not_fit(layer, shape, text):
+    with pytest.raises(ValueError, match=text):
+        layer()(mg.zeros(shape))
+
+
+def test_a_convolution_needs_sizes_for_its_axes():
+    with pytest.raises(ValueError, match="kernel_size must have one size for each spatial axis, got 3"):
+        nn.ConvNd(1, 1, 3)

@@ -1,43 +1,26 @@
-"""Convolution layers."""
+"""Convolution layers, for one, two, three and any number of spatial axes."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
-from minigrad import Tensor, conv2d, zeros
+from minigrad import Tensor, conv, conv_transpose, zeros
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
-from minigrad.window import Geometry, explain, per_axis
+from minigrad.window import AXES, Geometry, explain, paddings, per_axis
 
-Size = int | tuple[int, int]
+Size = int | tuple[int, ...]
 
 
-class Conv2d(Module):
-    """2-D convolution, (N, in_channels, H, W) -> (N, out_channels, OH, OW): `minigrad.conv2d` with learned kernels.
+class Convolution(Module):
+    """What all convolution layers share: their options, their weights and what they say of a bad input. Abstract.
 
-    OH = floor((H + 2*padding - dilation*(kernel_size - 1) - 1) / stride) + 1, and OW likewise.
-
-    Args:
-        in_channels, out_channels: how many channels come in and go out; groups must divide both.
-        kernel_size, stride, padding, dilation: one int for both axes, or a pair. Padding is with zeros.
-        groups: the channels are split into this many groups that do not see each other.
-        bias: whether to add one learned number to each output channel.
-
-    Attributes:
-        weight: (out_channels, in_channels/groups, kH, kW), drawn from U(-1/sqrt(n), 1/sqrt(n)), where
-            n = in_channels/groups * kH * kW is what one output sees.
-        bias: (out_channels,), drawn from the same interval; None without a bias.
-
-    The input has a batch axis always (PyTorch also takes (C, H, W)).
-
-    Raises:
-        ValueError: channels that do not fit, or a window larger than the padded input.
-
-    >>> import minigrad as mg
-    >>> from minigrad import nn
-    >>> nn.Conv2d(3, 64, 7, stride=2, padding=3)(mg.zeros((1, 3, 32, 32))).shape
-    (1, 64, 16, 16)
+    A subclass sets `dims`, the number of spatial axes; None leaves it to `kernel_size`.
     """
+
+    dims: int | None = None
+    transposed = False
 
     def __init__(
         self,
@@ -45,25 +28,36 @@ class Conv2d(Module):
         out_channels: int,
         kernel_size: Size,
         stride: Size = 1,
-        padding: Size = 0,
+        padding: Any = 0,
         dilation: Size = 1,
         groups: int = 1,
         bias: bool = True,
+        padding_mode: str = "zeros",
+        output_padding: Size = 0,
     ):
         if groups < 1 or in_channels % groups or out_channels % groups:
             raise ValueError(
                 f"groups must divide in_channels and out_channels, got groups={groups}, in_channels={in_channels}, "
                 f"out_channels={out_channels}"
             )
+        n = self.dims or (len(kernel_size) if isinstance(kernel_size, (tuple, list)) else 0)
+        if not n:
+            raise ValueError(f"kernel_size must have one size for each spatial axis, got {kernel_size!r}")
         self.in_channels = in_channels
         self.out_channels = out_channels
-        self.kernel_size = per_axis("kernel_size", kernel_size, 2, 1)
-        self.stride = per_axis("stride", stride, 2, 1)
-        self.padding = per_axis("padding", padding, 2, 0)
-        self.dilation = per_axis("dilation", dilation, 2, 1)
+        self.kernel_size = per_axis("kernel_size", kernel_size, n, 1)
+        self.stride = per_axis("stride", stride, n, 1)
+        self.dilation = per_axis("dilation", dilation, n, 1)
+        pairs = paddings(padding, (1,) * n, self.kernel_size, self.stride, self.dilation)
+        alike = all(low == high for low, high in pairs)
+        self.padding = padding if isinstance(padding, str) else tuple(low for low, _ in pairs) if alike else pairs
         self.groups = groups
-        # In memory (kH, kW, in, out), as the kernels multiply it; its gradient and an optimizer's state follow.
-        self.weight = Parameter(zeros((*self.kernel_size, in_channels // groups, out_channels)).transpose((3, 2, 0, 1)))
+        self.padding_mode = padding_mode
+        self.output_padding = per_axis("output_padding", output_padding, n, 0)
+        first, second = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
+        # In memory (*kernel, in, out), as the kernels multiply it; its gradient and an optimizer's state follow.
+        lying = zeros((*self.kernel_size, second // groups, first))
+        self.weight = Parameter(lying.transpose((n + 1, n, *range(n))))
         self.bias = Parameter(zeros(out_channels)) if bias else None
         self.reset_parameters()
 
@@ -74,20 +68,83 @@ class Conv2d(Module):
         if self.bias is not None and fan_in:
             init.uniform_(self.bias, -1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> (N, out_channels, OH, OW)."""
-        if x.ndim != 4:
-            hint = "; for a single image put x[None]" if x.ndim == 3 else ""
-            raise ValueError(f"Conv2d expects (N, {self.in_channels}, H, W), got an input of shape {x.shape}{hint}")
+    def check_input(self, x: Tensor) -> None:
+        """Raise for an input of another rank or with other channels than this layer takes."""
+        name, n = type(self).__name__, len(self.kernel_size)
+        axes = AXES.get(n, ", ".join(f"D{i + 1}" for i in range(n)))
+        if x.ndim != n + 2:
+            hint = "; for a single sample put x[None]" if x.ndim == n + 1 else ""
+            raise ValueError(f"{name} expects (N, {self.in_channels}, {axes}), got an input of shape {x.shape}{hint}")
         if x.shape[1] != self.in_channels:
-            hint = (
-                "; the last axis has that many: images are (N, C, H, W) here" if x.shape[3] == self.in_channels else ""
-            )
+            last = x.shape[-1] == self.in_channels
+            hint = f"; the last axis has that many: inputs are (N, C, {axes}) here" if last else ""
             raise ValueError(
-                f"Conv2d expects {self.in_channels} channels, got {x.shape[1]}: its input of shape {x.shape} is "
-                f"(N, C, H, W){hint}"
+                f"{name} expects {self.in_channels} channels, got {x.shape[1]}: its input of shape {x.shape} is "
+                f"(N, C, {axes}){hint}"
             )
-        return conv2d(
+
+    def extra_repr(self) -> str:
+        """The arguments, as PyTorch shows them: those that differ from their defaults, and the stride."""
+        n = len(self.kernel_size)
+        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        text += f", padding={self.padding}" if self.padding != (0,) * n else ""
+        text += f", dilation={self.dilation}" if self.dilation != (1,) * n else ""
+        text += f", output_padding={self.output_padding}" if any(self.output_padding) else ""
+        text += f", groups={self.groups}" if self.groups != 1 else ""
+        text += ", bias=False" if self.bias is None else ""
+        return text + (f", padding_mode={self.padding_mode}" if self.padding_mode != "zeros" else "")
+
+
+class ConvNd(Convolution):
+    """Convolution over as many spatial axes as `kernel_size` has sizes: `minigrad.conv` with learned kernels.
+
+    (N, in_channels, *spatial) -> (N, out_channels, *out), with out = floor((size + low + high -
+    dilation*(kernel_size - 1) - 1) / stride) + 1 along each axis.
+
+    Args:
+        in_channels, out_channels: how many channels come in and go out; groups must divide both.
+        kernel_size: one int for each axis (for Conv1d, Conv2d and Conv3d one int will do for all).
+        stride, dilation: an int, or one for each axis.
+        padding: an int, one for each axis, a (low, high) pair for each axis, "valid", "same" (at any stride, which
+            PyTorch refuses), "same_lower" or "full".
+        groups: the channels are split into this many groups that do not see each other.
+        bias: whether to add one learned number to each output channel.
+        padding_mode: "zeros", "reflect", "replicate", "circular" or "symmetric".
+
+    Attributes:
+        weight: (out_channels, in_channels/groups, *kernel_size), drawn from U(-1/sqrt(n), 1/sqrt(n)), where n is the
+            number of inputs that one output sees.
+        bias: (out_channels,), drawn from the same interval; None without a bias.
+
+    The input has a batch axis always (PyTorch also takes a single sample without one).
+
+    Raises:
+        ValueError: channels that do not fit, or a window larger than the padded input.
+
+    >>> import minigrad as mg
+    >>> from minigrad import nn
+    >>> nn.ConvNd(2, 3, (2, 1, 2, 1))(mg.zeros((1, 2, 3, 3, 3, 3))).shape
+    (1, 3, 2, 3, 2, 3)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Any = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+    ):
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, *spatial) -> (N, out_channels, *out)."""
+        self.check_input(x)
+        return conv(
             x,
             self.weight,
             self.bias,
@@ -95,17 +152,122 @@ class Conv2d(Module):
             padding=self.padding,
             dilation=self.dilation,
             groups=self.groups,
+            padding_mode=self.padding_mode,
         )
 
     def explain_size(self, shape: tuple[int, ...]) -> str:
-        """The formula of OH and OW with its numbers."""
-        geometry = Geometry(self.stride, tuple((p, p) for p in self.padding), self.dilation)
-        return explain(shape[2:], self.kernel_size, geometry)
+        """The formula of the output size with its numbers."""
+        pairs = paddings(self.padding, shape[2:], self.kernel_size, self.stride, self.dilation)
+        return explain(shape[2:], self.kernel_size, Geometry(self.stride, pairs, self.dilation))
 
-    def extra_repr(self) -> str:
-        """The arguments, as PyTorch shows them: those that differ from their defaults, and the stride."""
-        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
-        text += f", padding={self.padding}" if any(self.padding) else ""
-        text += f", dilation={self.dilation}" if self.dilation != (1, 1) else ""
-        text += f", groups={self.groups}" if self.groups != 1 else ""
-        return text + (", bias=False" if self.bias is None else "")
+
+class Conv1d(ConvNd):
+    """1-D convolution, (N, in_channels, L) -> (N, out_channels, OL): see `ConvNd`.
+
+    >>> import minigrad as mg
+    >>> from minigrad import nn
+    >>> nn.Conv1d(4, 8, 3, stride=2, padding="same")(mg.zeros((2, 4, 9))).shape
+    (2, 8, 5)
+    """
+
+    dims = 1
+
+
+class Conv2d(ConvNd):
+    """2-D convolution, (N, in_channels, H, W) -> (N, out_channels, OH, OW): see `ConvNd`.
+
+    >>> import minigrad as mg
+    >>> from minigrad import nn
+    >>> nn.Conv2d(3, 64, 7, stride=2, padding=3)(mg.zeros((1, 3, 32, 32))).shape
+    (1, 64, 16, 16)
+    """
+
+    dims = 2
+
+
+class Conv3d(ConvNd):
+    """3-D convolution, (N, in_channels, D, H, W) -> (N, out_channels, OD, OH, OW): see `ConvNd`.
+
+    >>> import minigrad as mg
+    >>> from minigrad import nn
+    >>> nn.Conv3d(1, 2, (1, 3, 3), padding=(0, 1, 1))(mg.zeros((1, 1, 4, 5, 6))).shape
+    (1, 2, 4, 5, 6)
+    """
+
+    dims = 3
+
+
+class ConvTransposeNd(Convolution):
+    """Transposed convolution over as many axes as `kernel_size` has sizes: `minigrad.conv_transpose`, learned.
+
+    (N, in_channels, *spatial) -> (N, out_channels, *out), with out = (size - 1)*stride - low - high +
+    dilation*(kernel_size - 1) + output_padding + 1 along each axis.
+
+    Args:
+        in_channels, out_channels, kernel_size, stride, padding, groups, bias, dilation: as for `ConvNd`, of the
+            convolution that goes the other way; in PyTorch's order, groups and bias before dilation.
+        output_padding: elements more at the end of each axis, less than the stride or the dilation.
+
+    Attributes:
+        weight: (in_channels, out_channels/groups, *kernel_size).
+        bias: (out_channels,); None without a bias.
+
+    Raises:
+        ValueError: channels that do not fit, or sizes that these options cannot give.
+
+    >>> import minigrad as mg
+    >>> from minigrad import nn
+    >>> up = nn.ConvTranspose2d(4, 2, 3, stride=2, padding=1)
+    >>> up(mg.zeros((1, 4, 5, 5))).shape, up(mg.zeros((1, 4, 5, 5)), output_size=(10, 10)).shape
+    ((1, 2, 9, 9), (1, 2, 10, 10))
+    """
+
+    transposed = True
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Any = 0,
+        output_padding: Size = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Size = 1,
+    ):
+        options = (stride, padding, dilation, groups, bias, "zeros", output_padding)
+        super().__init__(in_channels, out_channels, kernel_size, *options)
+
+    def forward(self, x: Tensor, output_size: Size | None = None) -> Tensor:
+        """(N, in_channels, *spatial) -> (N, out_channels, *out); the spatial sizes wanted stand for output_padding."""
+        self.check_input(x)
+        return conv_transpose(
+            x,
+            self.weight,
+            self.bias,
+            stride=self.stride,
+            padding=self.padding,
+            output_padding=self.output_padding if output_size is None else 0,
+            output_size=output_size,
+            dilation=self.dilation,
+            groups=self.groups,
+        )
+
+
+class ConvTranspose1d(ConvTransposeNd):
+    """1-D transposed convolution, (N, in_channels, L) -> (N, out_channels, OL): see `ConvTransposeNd`."""
+
+    dims = 1
+
+
+class ConvTranspose2d(ConvTransposeNd):
+    """2-D transposed convolution, (N, in_channels, H, W) -> (N, out_channels, OH, OW): see `ConvTransposeNd`."""
+
+    dims = 2
+
+
+class ConvTranspose3d(ConvTransposeNd):
+    """3-D transposed convolution, (N, in_channels, D, H, W) -> (N, out_channels, OD, OH, OW): see `ConvTransposeNd`."""
+
+    dims = 3
