@@ -17,6 +17,9 @@ class Pool(Module):
 
     dims: int
     function: str
+    kernel_size: Size
+    stride: Size
+    padding: Any
 
     def options(self) -> dict[str, Any]:
         """The keyword arguments of the function."""
