@@ -233,6 +233,38 @@ def test_bfloat16_is_summed_in_single(cupy: Any) -> None:
         assert kerneltable.difference(got.get(), expected) < 2**-8, name
 
 
+def test_a_mean_of_counted_elements_is_rounded_once(cupy: Any) -> None:
+    """The sum of three times 40000 is more than float16 holds; their mean is not."""
+    x = cupy.asarray(np.full((1, 1, 3), 40000, np.float16))
+    geometry = Geometry((1,), ((0, 0),), (1,))
+    assert cuda.avg_pool(x, (3,), geometry, ((3,),)).get().item() == 40000
+
+
+def test_more_groups_than_a_grid_has_blocks(cupy: Any) -> None:
+    n = 65537
+    x, w = np.arange(n, dtype=np.float32).reshape(1, n, 1), np.full((n, 1, 1), 2, np.float32)
+    geometry = Geometry((1,), ((0, 0),), (1,), n, "im2col")
+    y = cuda.conv(cupy.asarray(x), cupy.asarray(w), None, geometry)
+    np.testing.assert_array_equal(y.get(), 2 * x)
+
+
+def test_numbers_below_the_normal_ones_do_not_tie(cupy: Any) -> None:
+    """In the emulator; that a GPU compares them too is in the source: `below`, where CuPy's options flush them."""
+    x = cupy.asarray(np.array([[[0, 1e-40, -1e-40]]], np.float32))
+    geometry = Geometry((1,), ((0, 0),), (1,))
+    assert cuda.max_pool(x, (3,), geometry)[1].get().item() == 1
+    assert cuda.min_pool(x, (3,), geometry)[1].get().item() == 2
+    assert re.search(r"LARGEST \? below\(b, v\) : below\(v, b\)", loader.source("pool"))
+
+
+def test_axes_beyond_32_bits_are_refused(cupy: Any) -> None:
+    long = importlib.import_module("minigrad.kernels.cuda.conv")
+    image = np.broadcast_to(np.float32(0), (1, 1, 2**31))
+    with pytest.raises(ValueError, match=r"takes axes of up to 2\^31 .* got 2147483648 \+ 0 \+ 0 on spatial axis 0"):
+        long._check_axes(image, Geometry((1,), ((0, 0),), (1,)))
+    assert long._index(np.broadcast_to(np.float32(0), (70000, 64, 200, 200))) == "int64"
+
+
 def test_out_of_memory_says_what_was_asked_for(cupy: Any) -> None:
     x = mg.tensor(np.ones((4, 8, 32, 32), np.float32), device="cuda")
     w = mg.tensor(np.ones((8, 8, 3, 3), np.float32), device="cuda")

@@ -71,6 +71,20 @@ template <> __device__ __forceinline__ bfloat16 narrow<bfloat16>(float v) {
     return bfloat16{(unsigned short)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16)};
 }
 
+// Whether a < b. CuPy compiles with -ftz=true, under which an ordinary comparison takes float32 numbers below 1.2e-38
+// for zero, so that they would tie; this one does not.
+__device__ __forceinline__ bool below(double a, double b) { return a < b; }
+
+__device__ __forceinline__ bool below(float a, float b) {
+#ifdef CUDAEMU
+    return a < b;
+#else
+    int result;
+    asm("{.reg .pred p; setp.lt.f32 p, %1, %2; selp.s32 %0, 1, 0, p;}" : "=r"(result) : "f"(a), "f"(b));
+    return result;
+#endif
+}
+
 template <class T> __device__ __forceinline__ typename Sum<T>::type load(const T* p) { return widen(*p); }
 
 // Every result goes to global memory through here, so that the emulator can count the writes of each element.

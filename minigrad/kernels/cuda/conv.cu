@@ -101,6 +101,7 @@ product(const T* __restrict__ x, const T* __restrict__ w, const T* __restrict__ 
 
     for (int i = thread; i < TILE; i += THREADS)
         if (row0 + i < height) rows[i] = MODE == FORWARD ? position(f, row0 + i) : tap(f, row0 + i);
+    __syncthreads();
 
     S sums[EACH][EACH] = {};
     for (I first = start; first < stop; first += STEP) {

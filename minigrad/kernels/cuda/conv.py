@@ -35,6 +35,7 @@ Sizes = tuple[int, ...]
 FORWARD, WEIGHT = 0, 1
 TILE = 64  # of conv.cu
 FEW = 4  # channels coming in or going out of a group: below, a tile of `product` would be empty
+MANY = 65535  # groups: a grid has no more blocks along its last axis
 SHARES = 512  # blocks that a weight gradient is cut into at most: enough to fill a large GPU
 
 
@@ -60,10 +61,29 @@ def _by_group(w: Array, groups: int) -> Array:
     return w.reshape(groups, w.shape[0] // groups, *w.shape[1:])
 
 
+def _outputs_fastest(w: Array) -> Array:
+    """w (groups, out, in, *taps) with its outputs side by side in memory, as neighbouring threads read them."""
+    n = w.ndim - 3
+    if w.shape[1] == 1 or w.strides[1] == w.itemsize:
+        return w
+    return xp(w).ascontiguousarray(w.transpose(0, *range(3, 3 + n), 2, 1)).transpose(0, n + 2, n + 1, *range(1, n + 1))
+
+
 def _index(*arrays: Array) -> str:
     """The type of an offset: 64 bits only where an array is that large, since 32 are faster."""
     reach = max(sum(abs(s) * (n - 1) for s, n in zip(a.strides, a.shape, strict=True)) // a.itemsize for a in arrays)
-    return "int" if reach < 2**31 - 2**20 else "int64"
+    largest = max(reach, *(prod(a.shape) for a in arrays))  # a broadcast array has more elements than it reaches
+    return "int" if largest < 2**31 - 2**20 else "int64"
+
+
+def _check_axes(x: Array, geometry: Geometry) -> None:
+    """Coordinates in an image are 32-bit numbers in the kernels."""
+    for axis, (size, _, (lo, hi), _) in enumerate(geometry.along(x.shape[2:])):
+        if size + abs(lo) + abs(hi) >= 2**31 - 2**20:
+            raise ValueError(
+                f"convolution on CUDA takes axes of up to 2^31 elements with their padding, got {size} + {lo} + {hi} "
+                f"on spatial axis {axis}: cut the array, or move it with .to('cpu')"
+            )
 
 
 def _correlate(x: Array, w: Array, bias: Array | None, geometry: Geometry, y: Array) -> None:
@@ -72,6 +92,7 @@ def _correlate(x: Array, w: Array, bias: Array | None, geometry: Geometry, y: Ar
     if not y.size:
         return
     n = len(kernel)
+    _check_axes(x, geometry)
     c, rank = ctype("convolution", x, w, y), rank_for("convolution", n)
     lie = window(x.shape[2:], y.shape[2:], tuple(kernel), geometry, rank)
     form = _form(lie, x, y, w, rank)
@@ -87,9 +108,9 @@ def _correlate(x: Array, w: Array, bias: Array | None, geometry: Geometry, y: Ar
 
 
 def _direct(geometry: Geometry, inputs: int, outputs: int) -> bool:
-    if geometry.algorithm != "auto":
+    if geometry.algorithm != "auto" and geometry.groups <= MANY:
         return geometry.algorithm == "direct"
-    return geometry.groups > 1 and min(inputs, outputs) < FEW
+    return (geometry.groups > 1 and min(inputs, outputs) < FEW) or geometry.groups > MANY
 
 
 def _is_matmul(w_shape: Sizes, geometry: Geometry) -> bool:
@@ -121,7 +142,13 @@ def conv(x: Array, w: Array, b: Array | None, geometry: Geometry) -> Array:
     if not x.size:
         y[...] = 0 if b is None else b.reshape(-1, *(1,) * (y.ndim - 2))
         return y
-    _correlate(x, _by_group(w, geometry.groups), None if b is None else xp(b).ascontiguousarray(b), geometry, y)
+    _correlate(
+        x,
+        _outputs_fastest(_by_group(w, geometry.groups)),
+        None if b is None else xp(b).ascontiguousarray(b),
+        geometry,
+        y,
+    )
     return y
 
 
@@ -141,7 +168,7 @@ def conv_input(w: Array, g: Array, geometry: Geometry, shape: Sizes) -> Array:
     if not g.size or not w.size:
         dx[...] = 0
         return dx
-    exchanged = _by_group(w, geometry.groups).swapaxes(1, 2)
+    exchanged = _outputs_fastest(_by_group(w, geometry.groups).swapaxes(1, 2))
     for parts in product(*(phases(*axis) for axis in geometry.along(shape[2:], w.shape[2:], g.shape[2:]))):
         where, taps, padding, dilation = zip(*parts, strict=True)
         target = dx[(slice(None), slice(None), *where)]
@@ -167,6 +194,7 @@ def conv_weight(x: Array, g: Array, geometry: Geometry, shape: Sizes) -> Array:
     if not x.size or not g.size:
         dw[...] = 0
         return dw
+    _check_axes(x, geometry)
     c, rank = ctype("convolution", x, g), rank_for("convolution", n)
     lie = window(x.shape[2:], g.shape[2:], shape[2:], geometry, rank)
     by_group = _by_group(dw, groups)
@@ -190,5 +218,10 @@ def conv_weight(x: Array, g: Array, geometry: Geometry, shape: Sizes) -> Array:
 
 def channel_sum(g: Array) -> Array:
     """The sum over all axes of g (N, C, *spatial) but the second."""
-    dtype = np.float32 if g.itemsize == 2 else g.dtype
-    return _rows(g).sum(axis=0, dtype=dtype).astype(g.dtype, copy=False)
+    rows, dtype = _rows(g), np.float32 if g.itemsize == 2 else g.dtype
+    parts = min(1024, len(rows) // 64)
+    if parts > 1:  # in two steps: CuPy sums a few long columns with a few blocks, and a GPU has room for many
+        whole = len(rows) // parts * parts
+        sums = rows[:whole].reshape(parts, whole // parts, g.shape[1]).sum(axis=1, dtype=dtype)
+        rows = xp(g).concatenate([sums, rows[whole:].astype(dtype)])
+    return rows.sum(axis=0, dtype=dtype).astype(g.dtype, copy=False)

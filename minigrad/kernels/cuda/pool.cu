@@ -68,7 +68,7 @@ __global__ void extreme(const T* __restrict__ x, T* __restrict__ y, Tap* __restr
             if (!read_by(f.window, p, t, at)) continue;
             const T candidate = x[offset(f.x, at)];
             const typename Sum<T>::type v = widen(candidate), b = widen(best);
-            const bool better = LARGEST ? v > b : v < b;
+            const bool better = LARGEST ? below(b, v) : below(v, b);
             if (winner < 0 || (b == b && (better || v != v))) {
                 best = candidate;
                 winner = t;
@@ -104,9 +104,18 @@ __global__ void scatter(const T* __restrict__ y, const Tap* __restrict__ tap, T*
     }
 }
 
-// The sum of each window, times `scale`.
+// By what the sum of the window at p is multiplied: `scales` has a number for each position, or is null and `scale` is it.
+template <class S, int D> __device__ S scale_of(const S* scales, S scale, const Window<D>& w, const Place<D>& p) {
+    if (!scales) return scale;
+    int64 position = 0;
+    for (int d = 0; d < D; ++d) position = position * w.out[d] + p.at[d];
+    return scales[position];
+}
+
+// The sum of each window, scaled before it is rounded to T.
 template <class T, int D>
-__global__ void window_sum(const T* __restrict__ x, T* __restrict__ y, typename Sum<T>::type scale, Pool<D> f) {
+__global__ void window_sum(const T* __restrict__ x, T* __restrict__ y, const typename Sum<T>::type* __restrict__ scales,
+                           typename Sum<T>::type scale, Pool<D> f) {
     const int64 taps = volume(f.window.kernel);
     FOR_EACH(i, f.batch * f.channels * volume(f.window.out)) {
         const Place<D> p = place(i, f.channels, f.window.out);
@@ -114,21 +123,23 @@ __global__ void window_sum(const T* __restrict__ x, T* __restrict__ y, typename 
         typename Sum<T>::type total = 0;
         for (int64 t = 0; t < taps; ++t)
             if (read_by(f.window, p, t, at)) total += load(x + offset(f.x, at));
-        store(y + offset(f.y, p), total * scale);
+        store(y + offset(f.y, p), total * scale_of(scales, scale, f.window, p));
     }
 }
 
-// Its adjoint: each element of x sums what the windows that hold it have in y, times `scale`.
+// Its adjoint: each element of x sums what the windows that hold it have in y, scaled.
 template <class T, int D>
-__global__ void window_spread(const T* __restrict__ y, T* __restrict__ x, typename Sum<T>::type scale, Pool<D> f) {
+__global__ void window_spread(const T* __restrict__ y, T* __restrict__ x, const typename Sum<T>::type* __restrict__ scales,
+                              typename Sum<T>::type scale, Pool<D> f) {
     const int64 taps = volume(f.window.kernel);
     FOR_EACH(i, f.batch * f.channels * volume(f.window.size)) {
         const Place<D> p = place(i, f.channels, f.window.size);
         Place<D> at;
         typename Sum<T>::type total = 0;
         for (int64 t = 0; t < taps; ++t)
-            if (reader_of(f.window, p, t, at)) total += load(y + offset(f.y, at));
-        store(x + offset(f.x, p), total * scale);
+            if (reader_of(f.window, p, t, at))
+                total += load(y + offset(f.y, at)) * scale_of(scales, scale, f.window, at);
+        store(x + offset(f.x, p), total);
     }
 }
 

@@ -84,16 +84,20 @@ def pool_scatter(g: Array, tap: Array, kernel: Sizes, geometry: Geometry, shape:
 
 
 @cache
-def _inverse(library: Any, divisor: tuple, dtype: Any) -> Array:
-    """1 over the product of what each axis has for its positions, on the device."""
+def _inverse(divisor: tuple, dtype: Any) -> np.ndarray:
+    """1 over the product of what each axis has for its positions."""
     product = np.ones((), np.float64)
     for counts in divisor:
         product = np.multiply.outer(product, np.asarray(counts, np.float64))
-    return library.asarray((1 / product).astype(dtype))
+    return (1 / product).astype(dtype)
 
 
-def _scale(divisor: Any, c: str) -> Any:
-    return (np.float64 if c == "double" else np.float32)(1 if isinstance(divisor, tuple) else 1 / divisor)
+def _scales(divisor: Any, c: str, library: Any) -> tuple:
+    """The `scales` and the `scale` of pool.cu: a number for each position and nothing, or nothing and one number."""
+    dtype = np.float64 if c == "double" else np.float32
+    if isinstance(divisor, tuple):
+        return library.asarray(_inverse(divisor, dtype)), dtype(0)
+    return np.uintp(0), dtype(1 / divisor)
 
 
 def avg_pool(x: Array, kernel: Sizes, geometry: Geometry, divisor: Any) -> Array:
@@ -102,21 +106,17 @@ def avg_pool(x: Array, kernel: Sizes, geometry: Geometry, divisor: Any) -> Array
     y = pixels_last((*x.shape[:2], *out_sizes(x.shape[2:], kernel, geometry)), x.dtype, xp(x).empty)
     if y.size:
         form = _pool(x, y, y, kernel, geometry, rank)
-        launch("pool", f"window_sum<{c}, {rank}>", blocks_for(y.size), x, y, _scale(divisor, c), form)
-    if isinstance(divisor, tuple):
-        y *= _inverse(xp(x), divisor, y.dtype)
+        launch("pool", f"window_sum<{c}, {rank}>", blocks_for(y.size), x, y, *_scales(divisor, c, xp(x)), form)
     return y
 
 
 def avg_pool_input(g: Array, kernel: Sizes, geometry: Geometry, divisor: Any, shape: Sizes) -> Array:
     """The adjoint of `avg_pool`: each gradient, divided, spread over its window."""
     c, rank = ctype("pooling", g), rank_for("pooling", len(kernel))
-    if isinstance(divisor, tuple):
-        g = g * _inverse(xp(g), divisor, g.dtype)
     dx = pixels_last(shape, g.dtype, xp(g).empty)
     if dx.size:
         form = _pool(dx, g, g, kernel, geometry, rank)
-        launch("pool", f"window_spread<{c}, {rank}>", blocks_for(dx.size), g, dx, _scale(divisor, c), form)
+        launch("pool", f"window_spread<{c}, {rank}>", blocks_for(dx.size), g, dx, *_scales(divisor, c, xp(g)), form)
     return dx
 
 
