@@ -1,4 +1,4 @@
-"""Optimizers: how parameters change, given their gradients.
+"""What all optimizers share: groups of parameters, options, state, and the door through which a step writes.
 
 An optimizer is one formula, `_update`, written for one parameter `p`, its gradient `g` and what is remembered of it.
 The formula works in place on the raw arrays under the Tensors, because as Tensors every term would be allocated anew
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import Tensor, asarray, no_grad, xp
-from minigrad.backend import Array, as_array
+from minigrad.backend import Array
 from minigrad.nn.module import Module
 from minigrad.tensor import wrap
 
@@ -176,171 +176,14 @@ def _loaded(value: Any, p: Tensor, name: str) -> Array:
     return out
 
 
-def _at_least_zero(group: Group, *names: str) -> None:
+def at_least_zero(group: Group, *names: str) -> None:
+    """Raise ValueError for an option below 0 (or nan)."""
     for name in names:
         if not group[name] >= 0:
             raise ValueError(f"{name} must be at least 0, got {group[name]}")
 
 
-def _positive_lr(group: Group) -> None:
+def positive_lr(group: Group) -> None:
+    """Raise ValueError for a step size that is not positive."""
     if not group["lr"] > 0:
         raise ValueError(f"lr must be positive, got {group['lr']}; maximize=True goes up instead of down")
-
-
-class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum if asked for.
-
-    With the gradient g of a parameter p::
-
-        g = g + weight_decay * p
-        v = momentum * v + (1 - dampening) * g        (v = g at the first step)
-        p = p - lr * v                                (nesterov: p - lr * (g + momentum * v))
-
-    Args:
-        params: an iterable of tensors, or of dicts with "params" and options of their own.
-        lr: the size of a step, positive.
-        momentum: how much of the last direction is kept, usually 0.9; 0 is plain descent.
-        dampening: how much of the gradient is left out of the momentum.
-        weight_decay: the strength of an L2 penalty, weight_decay/2 * |p|^2.
-        nesterov: look ahead along the momentum; needs momentum > 0 and dampening = 0.
-        maximize: go up instead of down.
-
-    Raises:
-        TypeError, ValueError: see `add_param_group`; options out of their range.
-
-    Source: I. Sutskever, J. Martens, G. Dahl, G. Hinton: On the importance of initialization and momentum in deep
-    learning, ICML 2013; in PyTorch's form, where lr multiplies v and not g.
-
-    >>> import minigrad as mg
-    >>> p = mg.tensor([1.0], requires_grad=True)
-    >>> optimizer = SGD([p], lr=0.1)
-    >>> (3 * p).sum().backward()
-    >>> optimizer.step()
-    >>> p
-    tensor([0.7], requires_grad=True)
-    """
-
-    def __init__(
-        self,
-        params: Params,
-        lr: float = 1e-3,
-        momentum: float = 0,
-        dampening: float = 0,
-        weight_decay: float = 0,
-        nesterov: bool = False,
-        *,
-        maximize: bool = False,
-    ):
-        defaults = {
-            "lr": lr,
-            "momentum": momentum,
-            "dampening": dampening,
-            "weight_decay": weight_decay,
-            "nesterov": nesterov,
-            "maximize": maximize,
-        }
-        super().__init__(params, defaults)
-
-    def _check(self, group: Group) -> None:
-        _positive_lr(group)
-        _at_least_zero(group, "momentum", "weight_decay")
-        if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
-            raise ValueError(
-                f"nesterov needs momentum > 0 and dampening = 0, got momentum={group['momentum']} and "
-                f"dampening={group['dampening']}"
-            )
-
-    def _update(self, p: Array, g: Array, state: dict[str, Any], group: Group) -> None:
-        momentum = group["momentum"]
-        if group["weight_decay"]:
-            g = g + group["weight_decay"] * p
-        if momentum:
-            v = state.get("momentum_buffer")
-            if v is None:
-                v = state["momentum_buffer"] = as_array(g).copy("K")  # of no axes, g is a NumPy scalar
-            else:
-                v *= momentum
-                v += (1 - group["dampening"]) * g
-            g = g + momentum * v if group["nesterov"] else v
-        p -= group["lr"] * g
-
-
-class Adam(Optimizer):
-    """Adam: steps that are scaled, for each number, by running means of its gradient and of the gradient squared.
-
-    With the gradient g of a parameter p, at its step t = 1, 2, ...::
-
-        g = g + weight_decay * p
-        m = beta1 * m + (1 - beta1) * g
-        v = beta2 * v + (1 - beta2) * g^2             (amsgrad: below, the largest v so far)
-        p = p - lr * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
-
-    Args:
-        params: an iterable of tensors, or of dicts with "params" and options of their own.
-        lr: about how far a number moves in a step, positive.
-        betas: how slowly the two means forget, each in [0, 1).
-        eps: keeps the division finite.
-        weight_decay: the strength of an L2 penalty, weight_decay/2 * |p|^2, scaled like the rest of the gradient.
-        amsgrad: never let the scale shrink.
-        maximize: go up instead of down.
-
-    Raises:
-        TypeError, ValueError: see `add_param_group`; options out of their range.
-
-    Source: D. Kingma, J. Ba: Adam: A Method for Stochastic Optimization, ICLR 2015, algorithm 1; amsgrad: S. Reddi,
-    S. Kale, S. Kumar: On the Convergence of Adam and Beyond, ICLR 2018, algorithm 2, with the bias corrected as PyTorch
-    does.
-
-    >>> import minigrad as mg
-    >>> p = mg.tensor([1.0], requires_grad=True)
-    >>> optimizer = Adam([p], lr=0.1)
-    >>> (3 * p).sum().backward()
-    >>> optimizer.step()
-    >>> p
-    tensor([0.9], requires_grad=True)
-    """
-
-    def __init__(
-        self,
-        params: Params,
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0,
-        amsgrad: bool = False,
-        *,
-        maximize: bool = False,
-    ):
-        defaults = {
-            "lr": lr,
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "amsgrad": amsgrad,
-            "maximize": maximize,
-        }
-        super().__init__(params, defaults)
-
-    def _check(self, group: Group) -> None:
-        _positive_lr(group)
-        _at_least_zero(group, "eps", "weight_decay")
-        if len(group["betas"]) != 2 or not all(0 <= beta < 1 for beta in group["betas"]):
-            raise ValueError(f"betas must be two numbers in [0, 1), got {group['betas']}")
-
-    def _update(self, p: Array, g: Array, state: dict[str, Any], group: Group) -> None:
-        beta1, beta2 = group["betas"]
-        if group["weight_decay"]:
-            g = g + group["weight_decay"] * p
-        if not state:
-            state.update(step=0, exp_avg=xp(p).zeros_like(p), exp_avg_sq=xp(p).zeros_like(p))
-            if group["amsgrad"]:
-                state["max_exp_avg_sq"] = xp(p).zeros_like(p)
-        t = state["step"] = state["step"] + 1
-        m, v = state["exp_avg"], state["exp_avg_sq"]
-        m *= beta1
-        m += (1 - beta1) * g
-        v *= beta2
-        v += (1 - beta2) * g * g
-        if group["amsgrad"]:
-            v = xp(p).maximum(state["max_exp_avg_sq"], v, out=state["max_exp_avg_sq"])
-        p -= group["lr"] / (1 - beta1**t) * m / (xp(p).sqrt(v) / (1 - beta2**t) ** 0.5 + group["eps"])

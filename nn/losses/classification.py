@@ -1,4 +1,4 @@
-"""Losses as modules."""
+"""Losses of classifiers."""
 
 from __future__ import annotations
 

@@ -1,0 +1,5 @@
+"""Losses as modules."""
+
+from minigrad.nn.losses.classification import CrossEntropyLoss
+
+__all__ = ["CrossEntropyLoss"]

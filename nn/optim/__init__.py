@@ -1,0 +1,7 @@
+"""Optimizers: how parameters change, given their gradients."""
+
+from minigrad.nn.optim.adam import Adam
+from minigrad.nn.optim.optimizer import Optimizer
+from minigrad.nn.optim.sgd import SGD
+
+__all__ = ["SGD", "Adam", "Optimizer"]

@@ -1,0 +1,91 @@
+"""Adam."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigrad import xp
+from minigrad.backend import Array
+from minigrad.nn.optim.optimizer import Group, Optimizer, Params, at_least_zero, positive_lr
+
+
+class Adam(Optimizer):
+    """Adam: steps that are scaled, for each number, by running means of its gradient and of the gradient squared.
+
+    With the gradient g of a parameter p, at its step t = 1, 2, ...::
+
+        g = g + weight_decay * p
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g^2             (amsgrad: below, the largest v so far)
+        p = p - lr * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
+
+    Args:
+        params: an iterable of tensors, or of dicts with "params" and options of their own.
+        lr: about how far a number moves in a step, positive.
+        betas: how slowly the two means forget, each in [0, 1).
+        eps: keeps the division finite.
+        weight_decay: the strength of an L2 penalty, weight_decay/2 * |p|^2, scaled like the rest of the gradient.
+        amsgrad: never let the scale shrink.
+        maximize: go up instead of down.
+
+    Raises:
+        TypeError, ValueError: see `add_param_group`; options out of their range.
+
+    Source: D. Kingma, J. Ba: Adam: A Method for Stochastic Optimization, ICLR 2015, algorithm 1; amsgrad: S. Reddi,
+    S. Kale, S. Kumar: On the Convergence of Adam and Beyond, ICLR 2018, algorithm 2, with the bias corrected as PyTorch
+    does.
+
+    >>> import minigrad as mg
+    >>> from minigrad.nn.optim import Adam
+    >>> p = mg.tensor([1.0], requires_grad=True)
+    >>> optimizer = Adam([p], lr=0.1)
+    >>> (3 * p).sum().backward()
+    >>> optimizer.step()
+    >>> p
+    tensor([0.9], requires_grad=True)
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ):
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "amsgrad": amsgrad,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults)
+
+    def _check(self, group: Group) -> None:
+        positive_lr(group)
+        at_least_zero(group, "eps", "weight_decay")
+        if len(group["betas"]) != 2 or not all(0 <= beta < 1 for beta in group["betas"]):
+            raise ValueError(f"betas must be two numbers in [0, 1), got {group['betas']}")
+
+    def _update(self, p: Array, g: Array, state: dict[str, Any], group: Group) -> None:
+        beta1, beta2 = group["betas"]
+        if group["weight_decay"]:
+            g = g + group["weight_decay"] * p
+        if not state:
+            state.update(step=0, exp_avg=xp(p).zeros_like(p), exp_avg_sq=xp(p).zeros_like(p))
+            if group["amsgrad"]:
+                state["max_exp_avg_sq"] = xp(p).zeros_like(p)
+        t = state["step"] = state["step"] + 1
+        m, v = state["exp_avg"], state["exp_avg_sq"]
+        m *= beta1
+        m += (1 - beta1) * g
+        v *= beta2
+        v += (1 - beta2) * g * g
+        if group["amsgrad"]:
+            v = xp(p).maximum(state["max_exp_avg_sq"], v, out=state["max_exp_avg_sq"])
+        p -= group["lr"] / (1 - beta1**t) * m / (xp(p).sqrt(v) / (1 - beta2**t) ** 0.5 + group["eps"])
