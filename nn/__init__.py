@@ -50,7 +50,8 @@ from minigrad.nn.layers.pool_adaptive import (
     GlobalMinPool,
 )
 from minigrad.nn.losses import CrossEntropyLoss
-from minigrad.nn.module import Module, Parameter
+from minigrad.nn.module import Module
+from minigrad.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 from minigrad.nn.serialize import load, save
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
+    "Buffer",
     "Conv1d",
     "Conv2d",
     "Conv3d",
@@ -97,6 +99,8 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Tanh",
+    "UninitializedBuffer",
+    "UninitializedParameter",
     "data",
     "init",
     "load",
