@@ -8,6 +8,7 @@ if __name__ != "minigrad.nn":
 
 from minigrad.nn import data, init, optim
 from minigrad.nn.layers.activation import ReLU, Sigmoid, Softmax, Tanh
+from minigrad.nn.layers.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from minigrad.nn.layers.container import ModuleList, Sequential
 from minigrad.nn.layers.conv import (
     Conv1d,
@@ -21,6 +22,14 @@ from minigrad.nn.layers.conv import (
 )
 from minigrad.nn.layers.flatten import Flatten
 from minigrad.nn.layers.linear import Linear
+from minigrad.nn.layers.norm import (
+    GroupNorm,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+    LayerNorm,
+    RMSNorm,
+)
 from minigrad.nn.layers.pool import (
     AvgPool1d,
     AvgPool2d,
@@ -49,6 +58,7 @@ from minigrad.nn.layers.pool_adaptive import (
     GlobalMaxPool,
     GlobalMinPool,
 )
+from minigrad.nn.layers.response_norm import LocalResponseNorm
 from minigrad.nn.losses import CrossEntropyLoss
 from minigrad.nn.module import Module
 from minigrad.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
@@ -64,6 +74,9 @@ __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
     "Buffer",
     "Conv1d",
     "Conv2d",
@@ -78,10 +91,16 @@ __all__ = [
     "GlobalAvgPool",
     "GlobalMaxPool",
     "GlobalMinPool",
+    "GroupNorm",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
     "LPPool1d",
     "LPPool2d",
     "LPPool3d",
+    "LayerNorm",
     "Linear",
+    "LocalResponseNorm",
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
@@ -94,6 +113,7 @@ __all__ = [
     "Module",
     "ModuleList",
     "Parameter",
+    "RMSNorm",
     "ReLU",
     "Sequential",
     "Sigmoid",

@@ -29,6 +29,9 @@ class Owned(Tensor):
         self.version.bump()  # a graph that saved the old array says so, instead of computing from the new one
         self.requires_grad_(False).requires_grad_(wanted)  # a new leaf: the node knows the dtype of its gradient
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__} containing:\n{super().__repr__()}"
+
 
 class Parameter(Owned):
     """A tensor that a module learns: found by `Module.parameters()`, and requiring a gradient unless told otherwise.
@@ -51,9 +54,6 @@ class Parameter(Owned):
     def __init__(self, data: Any, requires_grad: bool = True):
         super().__init__(data, requires_grad=requires_grad)
 
-    def __repr__(self) -> str:
-        return f"Parameter containing:\n{super().__repr__()}"
-
 
 class Buffer(Owned):
     """A tensor that a module keeps but does not learn, as the mean of a batch norm: found by `Module.buffers()`.
@@ -73,9 +73,6 @@ class Buffer(Owned):
     def __init__(self, data: Any, persistent: bool = True):
         super().__init__(data)
         self.persistent = persistent
-
-    def __repr__(self) -> str:
-        return f"Buffer containing:\n{super().__repr__()}"
 
 
 class Uninitialized(Owned):
@@ -97,7 +94,7 @@ class Uninitialized(Owned):
         return f"{type(self).__name__}()"
 
 
-class UninitializedParameter(Uninitialized, Parameter):
+class UninitializedParameter(Parameter, Uninitialized):
     """A Parameter without a size.
 
     >>> from minigrad import nn
@@ -113,9 +110,10 @@ class UninitializedParameter(Uninitialized, Parameter):
         super().__init__([], requires_grad)
 
 
-class UninitializedBuffer(Uninitialized, Buffer):
+class UninitializedBuffer(Buffer, Uninitialized):
     """A Buffer without a size."""
 
+    __slots__ = ()
     becomes = Buffer
 
     def __init__(self, persistent: bool = True):
