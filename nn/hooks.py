@@ -74,10 +74,10 @@ class _Backward:
             changed = hook(self._module, tuple(self._outputs))
             if changed is not None:
                 self._outputs[i] = changed[i] if isinstance(changed, tuple) else changed
-        g = self._outputs[i]
+        passed_on = self._outputs[i]
         if not self._watched:
             self._leave()
-        return g
+        return passed_on
 
     def _input_arrived(self, i: int, g: Tensor) -> Tensor | None:
         self._inputs[i] = g

@@ -88,7 +88,7 @@ class Uninitialized(Owned):
     def materialize(self, array: Any) -> None:
         """Become a Parameter or Buffer with these values, in this tensor's dtype and on its device."""
         self._replace(asarray(array, self.dtype, self.device)._array)
-        self.__class__ = self.becomes
+        self.__class__ = self.becomes  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -104,7 +104,7 @@ class UninitializedParameter(Parameter, Uninitialized):
     """
 
     __slots__ = ()
-    becomes = Parameter
+    becomes: type[Owned] = Parameter
 
     def __init__(self, requires_grad: bool = True):
         super().__init__([], requires_grad)
@@ -114,7 +114,7 @@ class UninitializedBuffer(Buffer, Uninitialized):
     """A Buffer without a size."""
 
     __slots__ = ()
-    becomes = Buffer
+    becomes: type[Owned] = Buffer
 
     def __init__(self, persistent: bool = True):
         super().__init__([], persistent)

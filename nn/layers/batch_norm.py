@@ -23,11 +23,12 @@ class BatchNorm(Module):
         num_features: the number of channels; None takes it from the first batch.
         eps: keeps the division finite.
         momentum: how fast the running statistics follow; None gives each batch the same weight.
-        affine: whether there are a weight and a bias.
+        affine: whether there is a weight.
+        bias: whether there is a bias too.
         track_running_stats: without, the batch's own statistics are used in eval mode too.
 
     Attributes:
-        weight, bias: (num_features,), at first 1 and 0; None without `affine`.
+        weight, bias: (num_features,), at first 1 and 0; None where there is none.
         running_mean, running_var: (num_features,), at first 0 and 1; None without `track_running_stats`.
         num_batches_tracked: how many batches have been seen, one int64; state dicts from before PyTorch 0.4.1 lack it.
 
@@ -48,6 +49,8 @@ class BatchNorm(Module):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
+        *,
+        bias: bool = True,
     ):
         self.num_features = num_features
         self.eps = eps
@@ -57,7 +60,7 @@ class BatchNorm(Module):
         known = num_features is not None
         n = num_features or 0
         self.weight = None if not affine else Parameter(ones(n)) if known else UninitializedParameter()
-        self.bias = None if not affine else Parameter(zeros(n)) if known else UninitializedParameter()
+        self.bias = None if not (affine and bias) else Parameter(zeros(n)) if known else UninitializedParameter()
         tracked = track_running_stats
         self.running_mean = None if not tracked else Buffer(zeros(n)) if known else UninitializedBuffer()
         self.running_var = None if not tracked else Buffer(ones(n)) if known else UninitializedBuffer()
@@ -86,16 +89,21 @@ class BatchNorm(Module):
             mean, var = self.running_mean, self.running_var
             return batch_norm_act(x, self.weight, self.bias, mean=mean, var=var, **options)
         out, mean, var = batch_norm_act(x, self.weight, self.bias, return_statistics=True, **options)
-        if self.training and self.running_mean is not None:
+        if self.training and self.num_batches_tracked is not None:
+            with no_grad():
+                self.num_batches_tracked.copy_(self.num_batches_tracked + 1)
             self._follow(mean, var, x.size // x.shape[1])
         return out
 
     def _follow(self, mean: Tensor, var: Tensor, n: int) -> None:
+        """Move the running statistics towards those of a batch of n values for each channel."""
+        rate = self.momentum
+        if rate is None and self.num_batches_tracked is not None:
+            rate = 1 / self.num_batches_tracked.item()
         with no_grad():
-            self.num_batches_tracked += 1
-            rate = 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum
             for running, batch in ((self.running_mean, mean), (self.running_var, var * (n / (n - 1)))):
-                running += rate * (batch - running)
+                if running is not None:
+                    running.copy_(running + rate * (batch - running))
 
     def _accept(self, x: Tensor) -> None:
         if x.ndim - 2 not in self.ranks:
@@ -113,6 +121,7 @@ class BatchNorm(Module):
         """The arguments, as PyTorch shows them."""
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"bias={self.bias is not None}, "
             f"track_running_stats={self.track_running_stats}"
         )
 

@@ -24,6 +24,13 @@ def _shape(normalized_shape: int | tuple[int, ...] | list[int]) -> tuple[int, ..
     return shape
 
 
+def _scaled(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """x (N, C, *spatial) times a weight and plus a bias for each channel, where there are any."""
+    each = (-1, *(1,) * (x.ndim - 2))
+    x = x if weight is None else x * weight.reshape(each)
+    return x if bias is None else x + bias.reshape(each)
+
+
 class LayerNorm(Module):
     """`(x - mean) / sqrt(var + eps) * weight + bias`, mean and var over the last axes of each sample by itself.
 
@@ -124,10 +131,11 @@ class GroupNorm(Module):
         num_groups: into how many groups the channels are split; it must divide them.
         num_channels: how many channels there are.
         eps: keeps the division finite.
-        affine: whether there are a weight and a bias for each channel.
+        affine: whether there is a weight for each channel.
+        bias: whether there is a bias too.
 
     Attributes:
-        weight, bias: (num_channels,), at first 1 and 0; None without `affine`.
+        weight, bias: (num_channels,), at first 1 and 0; None where there is none.
 
     Raises:
         ValueError: groups that do not divide the channels, or an input with other channels.
@@ -140,7 +148,9 @@ class GroupNorm(Module):
     (2, 6, 4, 4)
     """
 
-    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True):
+    def __init__(
+        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, *, bias: bool = True
+    ):
         if num_groups < 1 or num_channels % num_groups:
             raise ValueError(
                 f"num_groups must divide num_channels, got num_groups={num_groups} and num_channels={num_channels}"
@@ -150,7 +160,7 @@ class GroupNorm(Module):
         self.eps = eps
         self.affine = affine
         self.weight = Parameter(ones(num_channels)) if affine else None
-        self.bias = Parameter(zeros(num_channels)) if affine else None
+        self.bias = Parameter(zeros(num_channels)) if affine and bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, num_channels, *spatial), the same shape."""
@@ -158,21 +168,19 @@ class GroupNorm(Module):
             raise ValueError(f"GroupNorm expects (N, {self.num_channels}, *spatial), got an input of shape {x.shape}")
         grouped = x.reshape(x.shape[0], self.num_groups, self.num_channels // self.num_groups, *x.shape[2:])
         out = standardize(grouped, tuple(range(2, grouped.ndim)), self.eps).reshape(x.shape)
-        if self.weight is None or self.bias is None:
-            return out
-        each = (-1, *(1,) * (x.ndim - 2))
-        return out * self.weight.reshape(each) + self.bias.reshape(each)
+        return _scaled(out, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         """The arguments, as PyTorch shows them."""
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        bias = f", bias={self.bias is not None}"
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}{bias}"
 
 
 class InstanceNorm(BatchNorm):
     """Each channel of each sample by itself: `(x - mean) / sqrt(var + eps) * weight + bias` over the spatial axes.
 
     Abstract: a subclass sets `ranks`. Arguments and attributes are those of `BatchNorm`, but by default nothing is
-    learned or tracked. A residual or an activation is not taken.
+    learned or tracked, and `num_batches_tracked` stays 0, as in PyTorch. A residual or an activation is not taken.
 
     Source: D. Ulyanov, A. Vedaldi and V. Lempitsky, "Instance normalization: the missing ingredient for fast
     stylization", 2016, equation 7.
@@ -185,8 +193,10 @@ class InstanceNorm(BatchNorm):
         momentum: float = 0.1,
         affine: bool = False,
         track_running_stats: bool = False,
+        *,
+        bias: bool = True,
     ):
-        super().__init__(num_features, eps, momentum, affine, track_running_stats)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """(N, num_features, *spatial), the same shape."""
@@ -205,10 +215,7 @@ class InstanceNorm(BatchNorm):
             with no_grad():
                 centre = x.mean(axes)
                 self._follow(centre.mean(0), x.var(axes).mean(0), n)
-        if self.weight is None or self.bias is None:
-            return out
-        each = (-1, *(1,) * len(axes))
-        return out * self.weight.reshape(each) + self.bias.reshape(each)
+        return _scaled(out, self.weight, self.bias)
 
 
 class InstanceNorm1d(InstanceNorm):
