@@ -59,6 +59,7 @@ from minigrad.ops.index import (
     take,
     take_along_axis,
 )
+from minigrad.ops.interpolate import interpolate
 from minigrad.ops.linalg import cholesky, det, inv, matmul, outer, slogdet, solve, tensordot
 from minigrad.ops.loss import cross_entropy, log_softmax, softmax
 from minigrad.ops.padding import pad
@@ -221,6 +222,7 @@ __all__ = [
     "in_order",
     "index_add",
     "index_set",
+    "interpolate",
     "inv",
     "isfinite",
     "isinf",
