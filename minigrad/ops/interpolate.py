@@ -58,7 +58,8 @@ def interpolate(x, size=None, scale_factor=None, mode="nearest", align_corners=N
         (N, C, *size) in the memory order of x.
 
     The places of the nearest modes are computed exactly (PyTorch rounds them in float32 and errs now and then). The
-    others are products with a matrix for each axis: an element that is not finite makes its rows and columns nan.
+    others are products with a matrix for each axis: an element that is not finite makes its rows and columns nan; and
+    the linear ones keep an axis whose size stays, whatever the scale_factor, as in PyTorch.
 
     Raises:
         ValueError: not exactly one of size and scale_factor, a size below 1, an empty axis, an unknown mode, a mode for
@@ -98,7 +99,7 @@ def interpolate(x, size=None, scale_factor=None, mode="nearest", align_corners=N
         step = Fraction(length, out) if factor is None or recompute_scale_factor else 1 / factor
         if align_corners:
             step = Fraction(length - 1, max(out - 1, 1))
-        if out == length and (step == 1 or length == 1):
+        if out == length and (step == 1 or mode.endswith("linear")):
             continue
         if mode in _KERNELS:
             x = _weighted(x, axis, _matrix(mode, length, out, float(step), bool(align_corners)))
