@@ -10,6 +10,33 @@ from minigrad.nn import data, init, optim
 from minigrad.nn.layers.activation import ReLU, Sigmoid, Softmax, Tanh
 from minigrad.nn.layers.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from minigrad.nn.layers.container import ModuleList, Sequential
+from minigrad.nn.layers.activation import (
+    CELU,
+    ELU,
+    GELU,
+    GLU,
+    SELU,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
+    LeakyReLU,
+    LogSigmoid,
+    LogSoftmax,
+    Maxout,
+    Mish,
+    PReLU,
+    ReLU,
+    ReLU6,
+    ScaledTanh,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Softsign,
+    Tanh,
+)
+from minigrad.nn.layers.bilinear import Bilinear
+from minigrad.nn.layers.container import Concat, ModuleDict, ModuleList, Residual, Sequential
 from minigrad.nn.layers.conv import (
     Conv1d,
     Conv2d,
@@ -20,7 +47,11 @@ from minigrad.nn.layers.conv import (
     ConvTranspose3d,
     ConvTransposeNd,
 )
-from minigrad.nn.layers.flatten import Flatten
+from minigrad.nn.layers.dropout import Dropout, Dropout1d, Dropout2d, Dropout3d, DropPath, UnscaledDropout
+from minigrad.nn.layers.embedding import Embedding
+from minigrad.nn.layers.flatten import Flatten, Unflatten
+from minigrad.nn.layers.identity import Identity
+from minigrad.nn.layers.lenet import RBFOutput, Subsampling
 from minigrad.nn.layers.linear import Linear
 from minigrad.nn.layers.norm import (
     GroupNorm,
@@ -30,6 +61,25 @@ from minigrad.nn.layers.norm import (
     LayerNorm,
     RMSNorm,
 )
+from minigrad.nn.layers.local import LocallyConnected2d
+from minigrad.nn.layers.padding import (
+    CircularPad1d,
+    CircularPad2d,
+    CircularPad3d,
+    ConstantPad1d,
+    ConstantPad2d,
+    ConstantPad3d,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReflectionPad3d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    ReplicationPad3d,
+    ZeroPad1d,
+    ZeroPad2d,
+    ZeroPad3d,
+)
+from minigrad.nn.layers.pixel_shuffle import PixelShuffle, PixelUnshuffle
 from minigrad.nn.layers.pool import (
     AvgPool1d,
     AvgPool2d,
@@ -59,12 +109,18 @@ from minigrad.nn.layers.pool_adaptive import (
     GlobalMinPool,
 )
 from minigrad.nn.layers.response_norm import LocalResponseNorm
+from minigrad.nn.layers.upsample import Upsample
 from minigrad.nn.losses import CrossEntropyLoss
 from minigrad.nn.module import Module
 from minigrad.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 from minigrad.nn.serialize import load, save
 
 __all__ = [
+    "CELU",
+    "ELU",
+    "GELU",
+    "GLU",
+    "SELU",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
@@ -78,6 +134,14 @@ __all__ = [
     "BatchNorm2d",
     "BatchNorm3d",
     "Buffer",
+    "Bilinear",
+    "CircularPad1d",
+    "CircularPad2d",
+    "CircularPad3d",
+    "Concat",
+    "ConstantPad1d",
+    "ConstantPad2d",
+    "ConstantPad3d",
     "Conv1d",
     "Conv2d",
     "Conv3d",
@@ -87,6 +151,12 @@ __all__ = [
     "ConvTranspose3d",
     "ConvTransposeNd",
     "CrossEntropyLoss",
+    "DropPath",
+    "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
+    "Embedding",
     "Flatten",
     "GlobalAvgPool",
     "GlobalMaxPool",
@@ -101,26 +171,64 @@ __all__ = [
     "LayerNorm",
     "Linear",
     "LocalResponseNorm",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
+    "Identity",
+    "LPPool1d",
+    "LPPool2d",
+    "LPPool3d",
+    "LeakyReLU",
+    "Linear",
+    "LocallyConnected2d",
+    "LogSigmoid",
+    "LogSoftmax",
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
     "MaxUnpool1d",
     "MaxUnpool2d",
     "MaxUnpool3d",
+    "Maxout",
     "MinPool1d",
     "MinPool2d",
     "MinPool3d",
+    "Mish",
     "Module",
+    "ModuleDict",
     "ModuleList",
+    "PReLU",
     "Parameter",
     "RMSNorm",
+    "PixelShuffle",
+    "PixelUnshuffle",
+    "RBFOutput",
     "ReLU",
+    "ReLU6",
+    "ReflectionPad1d",
+    "ReflectionPad2d",
+    "ReflectionPad3d",
+    "ReplicationPad1d",
+    "ReplicationPad2d",
+    "ReplicationPad3d",
+    "Residual",
+    "ScaledTanh",
     "Sequential",
+    "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softplus",
+    "Softsign",
+    "Subsampling",
     "Tanh",
     "UninitializedBuffer",
     "UninitializedParameter",
+    "Unflatten",
+    "UnscaledDropout",
+    "Upsample",
+    "ZeroPad1d",
+    "ZeroPad2d",
+    "ZeroPad3d",
     "data",
     "init",
     "load",

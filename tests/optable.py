@@ -1499,3 +1499,62 @@ for _op, _reduce in {"adaptive_avg_pool": np.mean, "adaptive_max_pool": np.max}.
             lambda t, x, f=_op, o=_out: getattr(t.nn.functional, f"{f}{x.ndim - 2}d")(x, o),
             case=_case,
         )
+
+
+# ---- interpolation --------------------------------------------------------------------------------------------------
+
+
+def hat(d: float) -> float:
+    return max(0.0, 1 - d)
+
+
+def keys(d: float, a: float = -0.75) -> float:
+    """Keys 1981, equation 4 with any a."""
+    if d <= 1:
+        return (a + 2) * d**3 - (a + 3) * d**2 + 1
+    return a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a if d < 2 else 0.0
+
+
+def brute_interpolate(x: np.ndarray, places: list[list[float]], kernel: Callable) -> np.ndarray:
+    """Along each axis the sum of all elements, those beyond the border being copies of the last, by their distance."""
+    for axis, wanted in enumerate(places, start=2):
+        x = np.moveaxis(x, axis, 0)
+        n = len(x)
+        rows = [sum(kernel(abs(p - i)) * x[min(max(i, 0), n - 1)] for i in range(-3, n + 3)) for p in wanted]
+        x = np.moveaxis(np.stack(rows), 0, axis)
+    return x
+
+
+def centres(out: int, step: float) -> list[float]:
+    return [(o + 0.5) * step - 0.5 for o in range(out)]
+
+
+for _case, _x, _options, _places, _kernel in (
+    ("nearest", (2, 2, 3), {"scale_factor": 2}, [[0, 0, 1, 1, 2, 2]], hat),
+    ("nearest sizes", (1, 2, 3, 5), {"size": (4, 3)}, [[0, 0, 1, 2], [0, 1, 3]], hat),
+    ("exact", (2, 1, 3), {"size": 5, "mode": "nearest-exact"}, [[0, 0, 1, 2, 2]], hat),
+    ("linear", (2, 2, 5), {"scale_factor": 0.7, "mode": "linear"}, [centres(3, 1 / 0.7)], hat),
+    (
+        "bilinear",
+        (2, 1, 3, 4),
+        {"size": (5, 3), "mode": "bilinear", "align_corners": True},
+        [[0, 0.5, 1, 1.5, 2], [0, 1.5, 3]],
+        hat,
+    ),
+    ("bicubic", (1, 2, 3, 4), {"size": (5, 3), "mode": "bicubic"}, [centres(5, 3 / 5), centres(3, 4 / 3)], keys),
+    (
+        "trilinear",
+        (1, 2, 2, 3, 2),
+        {"scale_factor": 1.7, "mode": "trilinear", "recompute_scale_factor": True},
+        [centres(3, 2 / 3), centres(5, 3 / 5), centres(3, 2 / 3)],
+        hat,
+    ),
+):
+    row(
+        "interpolate",
+        lambda x, o=_options: mg.interpolate(x, **o),
+        shapes(_x),
+        lambda x, p=_places, k=_kernel: brute_interpolate(x, p, k),
+        lambda t, x, o=_options: t.nn.functional.interpolate(x, **o),
+        case=_case,
+    )

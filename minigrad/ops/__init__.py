@@ -59,6 +59,7 @@ from minigrad.ops.index import (
     take,
     take_along_axis,
 )
+from minigrad.ops.interpolate import interpolate
 from minigrad.ops.linalg import cholesky, det, inv, matmul, outer, slogdet, solve, tensordot
 from minigrad.ops.loss import cross_entropy, log_softmax, softmax
 from minigrad.ops.normalization import batch_norm_act, channel_window, local_response_norm, standardize
@@ -224,6 +225,7 @@ __all__ = [
     "in_order",
     "index_add",
     "index_set",
+    "interpolate",
     "inv",
     "isfinite",
     "isinf",
