@@ -7,9 +7,6 @@ if __name__ != "minigrad.nn":
     )
 
 from minigrad.nn import data, init, optim
-from minigrad.nn.layers.activation import ReLU, Sigmoid, Softmax, Tanh
-from minigrad.nn.layers.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
-from minigrad.nn.layers.container import ModuleList, Sequential
 from minigrad.nn.layers.activation import (
     CELU,
     ELU,
@@ -35,6 +32,7 @@ from minigrad.nn.layers.activation import (
     Softsign,
     Tanh,
 )
+from minigrad.nn.layers.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from minigrad.nn.layers.bilinear import Bilinear
 from minigrad.nn.layers.container import Concat, ModuleDict, ModuleList, Residual, Sequential
 from minigrad.nn.layers.conv import (
@@ -53,6 +51,7 @@ from minigrad.nn.layers.flatten import Flatten, Unflatten
 from minigrad.nn.layers.identity import Identity
 from minigrad.nn.layers.lenet import RBFOutput, Subsampling
 from minigrad.nn.layers.linear import Linear
+from minigrad.nn.layers.local import LocallyConnected2d
 from minigrad.nn.layers.norm import (
     GroupNorm,
     InstanceNorm1d,
@@ -61,7 +60,6 @@ from minigrad.nn.layers.norm import (
     LayerNorm,
     RMSNorm,
 )
-from minigrad.nn.layers.local import LocallyConnected2d
 from minigrad.nn.layers.padding import (
     CircularPad1d,
     CircularPad2d,
@@ -133,8 +131,8 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
-    "Buffer",
     "Bilinear",
+    "Buffer",
     "CircularPad1d",
     "CircularPad2d",
     "CircularPad3d",
@@ -162,6 +160,10 @@ __all__ = [
     "GlobalMaxPool",
     "GlobalMinPool",
     "GroupNorm",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
+    "Identity",
     "InstanceNorm1d",
     "InstanceNorm2d",
     "InstanceNorm3d",
@@ -169,17 +171,9 @@ __all__ = [
     "LPPool2d",
     "LPPool3d",
     "LayerNorm",
-    "Linear",
-    "LocalResponseNorm",
-    "Hardsigmoid",
-    "Hardswish",
-    "Hardtanh",
-    "Identity",
-    "LPPool1d",
-    "LPPool2d",
-    "LPPool3d",
     "LeakyReLU",
     "Linear",
+    "LocalResponseNorm",
     "LocallyConnected2d",
     "LogSigmoid",
     "LogSoftmax",
@@ -199,10 +193,10 @@ __all__ = [
     "ModuleList",
     "PReLU",
     "Parameter",
-    "RMSNorm",
     "PixelShuffle",
     "PixelUnshuffle",
     "RBFOutput",
+    "RMSNorm",
     "ReLU",
     "ReLU6",
     "ReflectionPad1d",
@@ -221,9 +215,9 @@ __all__ = [
     "Softsign",
     "Subsampling",
     "Tanh",
+    "Unflatten",
     "UninitializedBuffer",
     "UninitializedParameter",
-    "Unflatten",
     "UnscaledDropout",
     "Upsample",
     "ZeroPad1d",
