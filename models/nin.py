@@ -1,0 +1,60 @@
+"""Network in Network: convolutions of 1x1, and a global average instead of fully connected layers."""
+
+from __future__ import annotations
+
+from minigrad import Tensor
+from minigrad.models.weights import Path, load_weights
+from minigrad.nn import Conv2d, Dropout, GlobalAvgPool, MaxPool2d, Module, ReLU, Sequential
+
+
+def nin_block(inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0) -> Sequential:
+    """A convolution followed by two of 1x1: at each pixel a small perceptron of its own (section 3.1)."""
+    return Sequential(
+        Conv2d(inputs, outputs, kernel, stride=stride, padding=padding),
+        ReLU(),
+        Conv2d(outputs, outputs, 1),
+        ReLU(),
+        Conv2d(outputs, outputs, 1),
+        ReLU(),
+    )
+
+
+class NiN(Module):
+    """Network in Network in the sizes of AlexNet, (N, 3, H, W) -> logits (N, num_classes).
+
+    From M. Lin, Q. Chen, S. Yan: Network in Network, ICLR 2014, sections 3.1 and 3.2; the sizes of the layers are those
+    of Dive into Deep Learning, section 8.3 (1,992,166 parameters for 10 classes of images of one channel). The paper's
+    own network is for images of 32x32 pixels.
+
+    Args:
+        num_classes: how many logits.
+        dropout: how much is dropped before the last block.
+        in_channels: of the images.
+    """
+
+    def __init__(self, num_classes: int = 1000, dropout: float = 0.5, in_channels: int = 3):
+        self.features = Sequential(
+            nin_block(in_channels, 96, 11, stride=4),  #  96 x 54 x 54 at 224
+            MaxPool2d(3, 2),  #                           96 x 26 x 26
+            nin_block(96, 256, 5, padding=2),  #         256 x 26 x 26
+            MaxPool2d(3, 2),  #                          256 x 12 x 12
+            nin_block(256, 384, 3, padding=1),  #        384 x 12 x 12
+            MaxPool2d(3, 2),  #                          384 x  5 x  5
+            Dropout(dropout),
+            nin_block(384, num_classes, 3, padding=1),  # classes x 5 x 5
+        )
+        self.avgpool = GlobalAvgPool()  #                 classes x 1 x 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) -> logits (N, num_classes)."""
+        return self.avgpool(self.features(x)).flatten(1)
+
+
+def nin(num_classes: int = 1000, dropout: float = 0.5, in_channels: int = 3, weights: Path | None = None) -> NiN:
+    """Network in Network; see `NiN`.
+
+    >>> from minigrad import models
+    >>> sum(p.size for p in models.nin(num_classes=10, in_channels=1).parameters())
+    1992166
+    """
+    return load_weights(NiN(num_classes, dropout, in_channels), weights)
