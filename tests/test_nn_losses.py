@@ -269,12 +269,30 @@ def test_far_numbers_and_kinks():
     assert vector.grad.tolist() == [[0, 0, 0]]
 
 
+def test_lists_go_where_x_is():
+    with fake_cupy.install():
+        x = mg.tensor(A, device="cuda")
+        assert nn.MSELoss()(x, A.tolist()).item() == pytest.approx(0, abs=1e-14)  # the list became float32
+        for loss in (nn.NLLLoss(), nn.CrossEntropyLoss(), nn.LeNetMAPLoss()):
+            assert loss(x, LABELS.tolist()).item() == pytest.approx(loss(A, LABELS).item(), rel=1e-14)
+
+
 def test_halves_are_summed_in_single():
     x, zero = np.full(1000, 200, np.float16), np.zeros(1000, np.float16)
     assert nn.MSELoss()(x, zero).item() == 40000  # their sum is 40 million
     assert nn.L1Loss()(x, zero).item() == 200
     logits = np.zeros((100_000, 2), np.float16)
     assert nn.CrossEntropyLoss()(logits, np.zeros(100_000, int)).item() == np.float16(math.log(2))
+
+
+def test_arguments_may_be_named():
+    for dtype in (np.float16, np.float32):
+        x, y = (np.array([v, 0], dtype) for v in (2.0, 1.0))
+        assert nn.MSELoss()(target=y, x=x).item() == 0.5
+        out = nn.TripletMarginLoss(eps=0)(negative=x, positive=y, anchor=x)
+        assert (out.item(), out.dtype) == (2, dtype)
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'target'"):
+        nn.MSELoss()(x)
 
 
 def test_the_mean_of_nothing_is_nan():

@@ -6,7 +6,7 @@ import math
 from numbers import Real
 from typing import Any
 
-from minigrad import Tensor, cross_entropy, exp, log, log1p, logsigmoid, logsumexp, mask, maximum, where, xp
+from minigrad import Tensor, cross_entropy, exp, log, log1p, logsigmoid, logsumexp, mask, maximum, sigmoid, where, xp
 from minigrad.engine import elementwise
 from minigrad.nn.losses.common import (
     alike,
@@ -55,7 +55,7 @@ class CrossEntropyLoss(Module):
             its range.
         TypeError: x is not floating, or targets that are neither integers nor floating.
 
-    Source: J. Bridle: Probabilistic Interpretation of Feedforward Classification Network Outputs, 1990, section 2;
+    Source: J. Bridle: Probabilistic Interpretation of Feedforward Classification Network Outputs, 1990;
     label smoothing: C. Szegedy et al.: Rethinking the Inception Architecture for Computer Vision, CVPR 2016, section 7.
 
     >>> import minigrad as mg
@@ -143,8 +143,9 @@ class NLLLoss(Module):
 
 @elementwise
 def _binary_cross_entropy(x, target):
-    at_most_1 = xp(x, target).maximum(xp(x).log1p(-x), -100)
-    return (target - 1) * at_most_1 - target * xp(x, target).maximum(xp(x).log(x), -100)
+    """-(target * log(x) + (1 - target) * log(1 - x)), the logarithms kept at -100 or more."""
+    of_no = xp(x, target).maximum(xp(x).log1p(-x), -100)
+    return (target - 1) * of_no - target * xp(x, target).maximum(xp(x).log(x), -100)
 
 
 # Of x, the derivative of the unclamped formula with its denominator kept above 0, as in PyTorch: that of the clamped
@@ -199,6 +200,21 @@ class BCELoss(Module):
         return reduced(each, self.reduction)
 
 
+# One op, because two calls of logsigmoid would take two logarithms, and NumPy's log1p is what takes the time.
+@elementwise
+def _logistic_loss(x, yes, no):
+    """-(yes * log(sigmoid(x)) + no * log(1 - sigmoid(x)))."""
+    tail = xp(x).log1p(xp(x).exp(-xp(x).abs(x)))
+    return yes * (xp(x).maximum(-x, 0) + tail) + no * (xp(x).maximum(x, 0) + tail)
+
+
+_logistic_loss.vjp(
+    x=lambda g, x, yes, no: g * (no * sigmoid(x) - yes * sigmoid(-x)),
+    yes=lambda g, x: -g * logsigmoid(x),
+    no=lambda g, x: -g * logsigmoid(-x),
+)
+
+
 class BCEWithLogitsLoss(Module):
     """The binary cross entropy, from logits, at any of them finite::
 
@@ -239,7 +255,7 @@ class BCEWithLogitsLoss(Module):
         yes = target
         if self.pos_weight is not None:
             yes = target * element_weights(self, x, "pos_weight", self.pos_weight)
-        each = -(yes * logsigmoid(x) + (1 - target) * logsigmoid(-x))
+        each = _logistic_loss(x, yes, 1 - target)
         if self.weight is not None:
             each = each * element_weights(self, x, "weight", self.weight)
         return reduced(each, self.reduction)

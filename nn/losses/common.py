@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -59,13 +60,20 @@ def constant(name: str, value: Any) -> Buffer | None:
 
 
 def in_single(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """A `forward` that computes float16 in float32 and converts its result: sums of halves overflow at 65504."""
+    """A `forward` that computes in float32 and converts its result where its first argument is float16.
+
+    Sums of halves overflow at 65504, and the mean of a loss is a sum first.
+    """
+    _, first, *_ = inspect.signature(forward).parameters
 
     @wraps(forward)
-    def body(self: Module, x: Any, *args: Any, **kwargs: Any) -> Tensor:
+    def body(self: Module, *args: Any, **kwargs: Any) -> Tensor:
+        x = args[0] if args else kwargs.get(first)
         if getattr(x, "dtype", None) != np.float16:
-            return forward(self, x, *args, **kwargs)
-        return forward(self, x.astype(np.float32), *args, **kwargs).astype(np.float16)
+            return forward(self, *args, **kwargs)
+        wide = x.astype(np.float32)  # type: ignore[union-attr]
+        out = forward(self, wide, *args[1:], **kwargs) if args else forward(self, **{**kwargs, first: wide})
+        return out.astype(np.float16)
 
     return body
 

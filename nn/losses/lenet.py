@@ -28,7 +28,7 @@ class LeNetMSELoss(Module):
         TypeError: x is not floating, or target does not hold integers.
 
     Source: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: Gradient-Based Learning Applied to Document Recognition,
-    Proceedings of the IEEE 1998, section III.B, equation 8.
+    Proceedings of the IEEE 1998, section II.C, equation 8.
 
     >>> import minigrad as mg
     >>> from minigrad import nn
@@ -71,7 +71,7 @@ class LeNetMAPLoss(Module):
         TypeError: x is not floating, or target does not hold integers.
 
     Source: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: Gradient-Based Learning Applied to Document Recognition,
-    Proceedings of the IEEE 1998, section III.B, equation 9.
+    Proceedings of the IEEE 1998, section II.C, equation 9.
 
     >>> import minigrad as mg
     >>> from minigrad import nn
