@@ -450,6 +450,8 @@ def test_triplets_of_one_shape():
         nn.TripletMarginLoss()(np.ones((2, 3)), np.ones((2, 3)), np.ones((1, 3)))
     with pytest.raises(TypeError, match="TripletMarginLoss expects anchor to be floating, got int64"):
         nn.TripletMarginLoss()(np.ones(2, int), np.ones(2), np.ones(2))
+    with fake_cupy.install(), pytest.raises(ValueError, match="got anchor on cuda, positive on cpu"):
+        nn.TripletMarginLoss()(mg.ones(2, device="cuda"), mg.ones(2), mg.ones(2))
     with pytest.raises(ValueError, match=r"expects vectors, \(N, D\) or \(D,\), got single numbers"):
         nn.TripletMarginLoss()(np.array(1.0), np.array(1.0), np.array(1.0))
 

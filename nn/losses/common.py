@@ -88,13 +88,13 @@ def floating(loss: Module, name: str, value: Any) -> Tensor:
     return value
 
 
-def beside(loss: Module, x: Tensor, name: str, value: Any) -> Tensor:
+def beside(loss: Module, x: Tensor, name: str, value: Any, first: str = "x") -> Tensor:
     """An argument, or a constant, as a Tensor; it has to be where x is."""
     value = asarray(value, device=None if device_of(value) else x.device)
     if value.device != x.device:
         raise ValueError(
-            f"{_name(loss)} needs all its arrays on one device, got x on {x.device}, {name} on {value.device}: move "
-            f"one with .to(device)"
+            f"{_name(loss)} needs all its arrays on one device, got {first} on {x.device}, {name} on {value.device}: "
+            f"move one with .to(device)"
         )
     return value
 
@@ -107,7 +107,7 @@ def alike(loss: Module, **tensors: Any) -> list[Tensor]:
     (first, x), *others = tensors.items()
     found = [floating(loss, first, x)]
     for name, value in others:
-        value = beside(loss, found[0], name, value)
+        value = beside(loss, found[0], name, value, first)
         if value.shape != found[0].shape:
             raise ValueError(
                 f"{_name(loss)} expects {first} and {name} of one shape, since it does not broadcast; got "
