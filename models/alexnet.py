@@ -11,8 +11,8 @@ class AlexNet(Module):
     """AlexNet as PyTorch's users know it, (N, 3, H, W) -> logits (N, num_classes); 63x63 pixels are the least.
 
     From A. Krizhevsky: One weird trick for parallelizing convolutional neural networks, 2014, in the form that
-    torchvision gave it (61,100,840 parameters). What differs from the paper of 2012, see `AlexNet2012`: fewer kernels, all of them on one
-    GPU, no local response norm, dropout scaled while training.
+    torchvision gave it (61,100,840 parameters). What differs from the paper of 2012, see `AlexNet2012`: fewer kernels,
+    all of them on one GPU, no local response norm, dropout scaled while training.
 
     Args:
         num_classes: how many logits.
