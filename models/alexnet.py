@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from minigrad import Tensor, concatenate, nn
 from minigrad.models.weights import Path, load_weights
+from minigrad.models.width import scaled
 from minigrad.nn import AdaptiveAvgPool2d, Conv2d, Dropout, Linear, MaxPool2d, Module, ReLU, Sequential
 
 
@@ -18,6 +19,7 @@ class AlexNet(Module):
         num_classes: how many logits.
         dropout: how much is dropped before the first two fully connected layers.
         in_channels: of the images.
+        width: all layers are this many times as wide, the images and the logits excepted.
 
     >>> import minigrad as mg
     >>> from minigrad import models
@@ -25,32 +27,33 @@ class AlexNet(Module):
     57029322
     """
 
-    def __init__(self, num_classes: int = 1000, dropout: float = 0.5, in_channels: int = 3):
+    def __init__(self, num_classes: int = 1000, dropout: float = 0.5, in_channels: int = 3, width: float = 1.0):
+        w = scaled(width)
         self.features = Sequential(
             # layer                                             | output at 224 | parameters
-            Conv2d(in_channels, 64, 11, stride=4, padding=2),  #|  64 x 55 x 55 |     23,296
+            Conv2d(in_channels, w(64), 11, stride=4, padding=2),  #|  64 x 55 x 55 |     23,296
             ReLU(),
             MaxPool2d(3, 2),  #                                 |  64 x 27 x 27 |
-            Conv2d(64, 192, 5, padding=2),  #                   | 192 x 27 x 27 |    307,392
+            Conv2d(w(64), w(192), 5, padding=2),  #                   | 192 x 27 x 27 |    307,392
             ReLU(),
             MaxPool2d(3, 2),  #                                 | 192 x 13 x 13 |
-            Conv2d(192, 384, 3, padding=1),  #                  | 384 x 13 x 13 |    663,936
+            Conv2d(w(192), w(384), 3, padding=1),  #                  | 384 x 13 x 13 |    663,936
             ReLU(),
-            Conv2d(384, 256, 3, padding=1),  #                  | 256 x 13 x 13 |    884,992
+            Conv2d(w(384), w(256), 3, padding=1),  #                  | 256 x 13 x 13 |    884,992
             ReLU(),
-            Conv2d(256, 256, 3, padding=1),  #                  | 256 x 13 x 13 |    590,080
+            Conv2d(w(256), w(256), 3, padding=1),  #                  | 256 x 13 x 13 |    590,080
             ReLU(),
             MaxPool2d(3, 2),  #                                 | 256 x  6 x  6 |
         )
         self.avgpool = AdaptiveAvgPool2d((6, 6))  #             | 256 x  6 x  6 |
         self.classifier = Sequential(
             Dropout(dropout),
-            Linear(256 * 6 * 6, 4096),  #                       |          4096 | 37,752,832
+            Linear(w(256) * 6 * 6, w(4096)),  #                       |          4096 | 37,752,832
             ReLU(),
             Dropout(dropout),
-            Linear(4096, 4096),  #                              |          4096 | 16,781,312
+            Linear(w(4096), w(4096)),  #                              |          4096 | 16,781,312
             ReLU(),
-            Linear(4096, num_classes),  #                       |   num_classes |  4,097,000
+            Linear(w(4096), num_classes),  #                       |   num_classes |  4,097,000
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -59,15 +62,19 @@ class AlexNet(Module):
 
 
 def alexnet(
-    num_classes: int = 1000, dropout: float = 0.5, in_channels: int = 3, weights: Path | None = None
+    num_classes: int = 1000,
+    dropout: float = 0.5,
+    in_channels: int = 3,
+    width: float = 1.0,
+    weights: Path | None = None,
 ) -> AlexNet:
     """AlexNet as in torchvision, whose weights fit; see `AlexNet`.
 
     Args:
-        num_classes, dropout, in_channels: see `AlexNet`.
+        num_classes, dropout, in_channels, width: see `AlexNet`.
         weights: a file to load, .pth or .safetensors; None draws fresh ones.
     """
-    return load_weights(AlexNet(num_classes, dropout, in_channels), weights)
+    return load_weights(AlexNet(num_classes, dropout, in_channels, width), weights)
 
 
 class GroupedResponseNorm(Module):
@@ -103,25 +110,27 @@ class AlexNet2012(Module):
     Args:
         num_classes: how many logits.
         in_channels: of the images.
+        width: all layers are this many times as wide, the images and the logits excepted.
     """
 
-    def __init__(self, num_classes: int = 1000, in_channels: int = 3):
+    def __init__(self, num_classes: int = 1000, in_channels: int = 3, width: float = 1.0):
+        w = scaled(width)
         #                                                                   output       | parameters
-        self.conv1 = Conv2d(in_channels, 96, 11, stride=4, padding=2)  #  96 x 55 x 55 |     34,944
+        self.conv1 = Conv2d(in_channels, w(96), 11, stride=4, padding=2)  #  96 x 55 x 55 |     34,944
         self.norm1 = GroupedResponseNorm(2)
         self.pool1 = MaxPool2d(3, 2)  #                                   96 x 27 x 27 |
-        self.conv2 = Conv2d(96, 256, 5, padding=2, groups=2)  #          256 x 27 x 27 |    307,456
+        self.conv2 = Conv2d(w(96), w(256), 5, padding=2, groups=2)  #          256 x 27 x 27 |    307,456
         self.norm2 = GroupedResponseNorm(2)
         self.pool2 = MaxPool2d(3, 2)  #                                  256 x 13 x 13 |
-        self.conv3 = Conv2d(256, 384, 3, padding=1)  #                   384 x 13 x 13 |    885,120
-        self.conv4 = Conv2d(384, 384, 3, padding=1, groups=2)  #         384 x 13 x 13 |    663,936
-        self.conv5 = Conv2d(384, 256, 3, padding=1, groups=2)  #         256 x 13 x 13 |    442,624
+        self.conv3 = Conv2d(w(256), w(384), 3, padding=1)  #                   384 x 13 x 13 |    885,120
+        self.conv4 = Conv2d(w(384), w(384), 3, padding=1, groups=2)  #         384 x 13 x 13 |    663,936
+        self.conv5 = Conv2d(w(384), w(256), 3, padding=1, groups=2)  #         256 x 13 x 13 |    442,624
         self.pool5 = MaxPool2d(3, 2)  #                                  256 x  6 x  6 |
-        self.fc6 = Linear(256 * 6 * 6, 4096)  #                                   4096 | 37,752,832
+        self.fc6 = Linear(w(256) * 6 * 6, w(4096))  #                                   4096 | 37,752,832
         self.drop6 = nn.UnscaledDropout(0.5)
-        self.fc7 = Linear(4096, 4096)  #                                          4096 | 16,781,312
+        self.fc7 = Linear(w(4096), w(4096))  #                                          4096 | 16,781,312
         self.drop7 = nn.UnscaledDropout(0.5)
-        self.fc8 = Linear(4096, num_classes)  #                            num_classes |  4,097,000
+        self.fc8 = Linear(w(4096), num_classes)  #                            num_classes |  4,097,000
         nn.init.alexnet_(self, ones=ONES)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -138,16 +147,17 @@ class AlexNet2012(Module):
 class Tower(Module):
     """What one of the two GPUs holds: half of the kernels of each layer. Its parts run between the transfers."""
 
-    def __init__(self, num_classes: int, in_channels: int):
+    def __init__(self, num_classes: int, in_channels: int, width: float):
+        w = scaled(width)
         #                                                                  output      | input from
-        self.conv1 = Conv2d(in_channels, 48, 11, stride=4, padding=2)  # 48 x 55 x 55 | the image
-        self.conv2 = Conv2d(48, 128, 5, padding=2)  #                   128 x 27 x 27 | this tower
-        self.conv3 = Conv2d(256, 192, 3, padding=1)  #                  192 x 13 x 13 | both
-        self.conv4 = Conv2d(192, 192, 3, padding=1)  #                  192 x 13 x 13 | this tower
-        self.conv5 = Conv2d(192, 128, 3, padding=1)  #                  128 x 13 x 13 | this tower
-        self.fc6 = Linear(256 * 6 * 6, 2048)  #                                  2048 | both
-        self.fc7 = Linear(4096, 2048)  #                                         2048 | both
-        self.fc8 = Linear(4096, num_classes)  #                      its half of them | both
+        self.conv1 = Conv2d(in_channels, w(48), 11, stride=4, padding=2)  # 48 x 55 x 55 | the image
+        self.conv2 = Conv2d(w(48), w(128), 5, padding=2)  #                   128 x 27 x 27 | this tower
+        self.conv3 = Conv2d(w(256), w(192), 3, padding=1)  #                  192 x 13 x 13 | both
+        self.conv4 = Conv2d(w(192), w(192), 3, padding=1)  #                  192 x 13 x 13 | this tower
+        self.conv5 = Conv2d(w(192), w(128), 3, padding=1)  #                  128 x 13 x 13 | this tower
+        self.fc6 = Linear(w(256) * 6 * 6, w(2048))  #                                  2048 | both
+        self.fc7 = Linear(w(4096), w(2048))  #                                         2048 | both
+        self.fc8 = Linear(w(4096), num_classes)  #                      its half of them | both
         self.norm = GroupedResponseNorm(1)
         self.pool = MaxPool2d(3, 2)
         self.drop = nn.UnscaledDropout(0.5)
@@ -177,12 +187,13 @@ class AlexNetTowers(Module):
     Args:
         num_classes: how many logits, an even number: each tower gives half of them.
         in_channels: of the images.
+        width: all layers are this many times as wide, the images and the logits excepted.
     """
 
-    def __init__(self, num_classes: int = 1000, in_channels: int = 3):
+    def __init__(self, num_classes: int = 1000, in_channels: int = 3, width: float = 1.0):
         if num_classes % 2:
             raise ValueError(f"num_classes must be even, each tower gives half of them; got {num_classes}")
-        self.towers = nn.ModuleList([Tower(num_classes // 2, in_channels) for _ in range(2)])
+        self.towers = nn.ModuleList([Tower(num_classes // 2, in_channels, width) for _ in range(2)])
 
     def transfer(self, halves: list[Tensor]) -> Tensor:
         """What both towers get to see: the channels, or features, of the one after those of the other."""
@@ -209,13 +220,17 @@ class AlexNetTowers(Module):
 
 
 def alexnet_2012(
-    num_classes: int = 1000, in_channels: int = 3, towers: bool = False, weights: Path | None = None
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    width: float = 1.0,
+    towers: bool = False,
+    weights: Path | None = None,
 ) -> AlexNet2012 | AlexNetTowers:
     """AlexNet as published, in one piece with grouped convolutions, or as two towers; see `AlexNet2012`.
 
     Args:
-        num_classes, in_channels: see `AlexNet2012`.
+        num_classes, in_channels, width: see `AlexNet2012`.
         towers: build the two halves that ran on two GPUs, `AlexNetTowers`.
         weights: a file to load; None draws fresh ones.
     """
-    return load_weights((AlexNetTowers if towers else AlexNet2012)(num_classes, in_channels), weights)
+    return load_weights((AlexNetTowers if towers else AlexNet2012)(num_classes, in_channels, width), weights)

@@ -6,6 +6,7 @@ import re
 
 from minigrad import Tensor, concatenate, nn
 from minigrad.models.weights import Path, load_weights
+from minigrad.models.width import scaled
 from minigrad.nn import AvgPool2d, BatchNorm2d, Conv2d, Dropout, Linear, MaxPool2d, Module, ReLU, Sequential
 
 # Table 1 of the paper: growth rate, layers of the four blocks, channels of the stem.
@@ -66,10 +67,14 @@ class DenseNet(Module):
         num_classes: how many logits.
         dropout: how much each layer drops of its output; 0 on ImageNet.
         in_channels: of the images.
+        width: all layers are this many times as wide, the images and the logits excepted.
     """
 
-    def __init__(self, depth: int, num_classes: int = 1000, dropout: float = 0.0, in_channels: int = 3):
+    def __init__(
+        self, depth: int, num_classes: int = 1000, dropout: float = 0.0, in_channels: int = 3, width: float = 1.0
+    ):
         growth, blocks, channels = DEPTHS[depth]
+        growth, channels = scaled(width)(growth), scaled(width)(channels)
         layers: dict[str, Module] = {
             "conv0": Conv2d(in_channels, channels, 7, stride=2, padding=3, bias=False),
             "norm0": BatchNorm2d(channels),

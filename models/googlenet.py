@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from minigrad import Tensor, concatenate, nn, stack
 from minigrad.models.weights import Path, load_weights
+from minigrad.models.width import scaled
 from minigrad.nn import (
     AdaptiveAvgPool2d,
     AvgPool2d,
@@ -20,7 +22,7 @@ from minigrad.nn import (
 
 # Table 1 of the paper: for each inception module the channels of its branches.
 #   input, 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection      output at 224
-INCEPTIONS: dict[str, tuple[int, int, int, int, int, int, int]] = {
+INCEPTIONS: dict[str, tuple[int, ...]] = {
     "3a": (192, 64, 96, 128, 16, 32, 32),  #                            256 x 28 x 28
     "3b": (256, 128, 128, 192, 32, 96, 64),  #                          480 x 28 x 28
     "4a": (480, 192, 96, 208, 16, 48, 64),  #                           512 x 14 x 14
@@ -61,7 +63,7 @@ class Inception(Module):
     module, whose "5x5" kernels are 3x3.
     """
 
-    def __init__(self, channels: tuple[int, int, int, int, int, int, int], batch_norm: bool = True):
+    def __init__(self, channels: tuple[int, ...], batch_norm: bool = True):
         inputs, one, reduce3, three, reduce5, five, pooled = channels
 
         def unit(a: int, b: int, kernel: int) -> ConvUnit:
@@ -80,11 +82,11 @@ class Inception(Module):
 class AuxiliaryHead(Module):
     """A classifier on maps in the middle of the network, which gives the lower layers a gradient (section 5)."""
 
-    def __init__(self, inputs: int, num_classes: int, batch_norm: bool = True, dropout: float = 0.7):
+    def __init__(self, inputs: int, num_classes: int, batch_norm: bool, dropout: float, w: Callable[[int], int]):
         self.pool = AdaptiveAvgPool2d((4, 4)) if batch_norm else AvgPool2d(5, 3)  # the same at 14x14 pixels, nearly
-        self.conv = ConvUnit(inputs, 128, 1, batch_norm=batch_norm)
-        self.fc1 = Linear(2048, 1024)
-        self.fc2 = Linear(1024, num_classes)
+        self.conv = ConvUnit(inputs, w(128), 1, batch_norm=batch_norm)
+        self.fc1 = Linear(w(128) * 16, w(1024))
+        self.fc2 = Linear(w(1024), num_classes)
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -111,6 +113,7 @@ class GoogLeNet(Module):
             normalised with 0.5 and 0.5, as torchvision's weights expect.
         dropout, dropout_aux: how much is dropped before the last layer, and in the heads.
         in_channels: of the images.
+        width: all layers are this many times as wide, the images and the logits excepted.
     """
 
     def __init__(
@@ -122,33 +125,36 @@ class GoogLeNet(Module):
         dropout: float = 0.2,
         dropout_aux: float = 0.7,
         in_channels: int = 3,
+        width: float = 1.0,
     ):
+        w = scaled(width)
+        cells = {name: tuple(map(w, channels)) for name, channels in INCEPTIONS.items()}
         self.aux_logits = aux_logits
         self.transform_input = transform_input
         #                                                                          output at 224
-        self.conv1 = ConvUnit(in_channels, 64, 7, stride=2, batch_norm=batch_norm)  # 64 x 112 x 112
+        self.conv1 = ConvUnit(in_channels, w(64), 7, stride=2, batch_norm=batch_norm)  # 64 x 112 x 112
         self.maxpool1 = MaxPool2d(3, 2, ceil_mode=True)  #                            64 x  56 x  56
         self.norm1 = None if batch_norm else nn.LocalResponseNorm(5)
-        self.conv2 = ConvUnit(64, 64, 1, batch_norm=batch_norm)  #                    64 x  56 x  56
-        self.conv3 = ConvUnit(64, 192, 3, batch_norm=batch_norm)  #                  192 x  56 x  56
+        self.conv2 = ConvUnit(w(64), w(64), 1, batch_norm=batch_norm)  #                    64 x  56 x  56
+        self.conv3 = ConvUnit(w(64), w(192), 3, batch_norm=batch_norm)  #                  192 x  56 x  56
         self.norm2 = None if batch_norm else nn.LocalResponseNorm(5)
         self.maxpool2 = MaxPool2d(3, 2, ceil_mode=True)  #                           192 x  28 x  28
-        self.inception3a = Inception(INCEPTIONS["3a"], batch_norm)
-        self.inception3b = Inception(INCEPTIONS["3b"], batch_norm)
+        self.inception3a = Inception(cells["3a"], batch_norm)
+        self.inception3b = Inception(cells["3b"], batch_norm)
         self.maxpool3 = MaxPool2d(3, 2, ceil_mode=True)  #                           480 x  14 x  14
-        self.inception4a = Inception(INCEPTIONS["4a"], batch_norm)
-        self.inception4b = Inception(INCEPTIONS["4b"], batch_norm)
-        self.inception4c = Inception(INCEPTIONS["4c"], batch_norm)
-        self.inception4d = Inception(INCEPTIONS["4d"], batch_norm)
-        self.inception4e = Inception(INCEPTIONS["4e"], batch_norm)
+        self.inception4a = Inception(cells["4a"], batch_norm)
+        self.inception4b = Inception(cells["4b"], batch_norm)
+        self.inception4c = Inception(cells["4c"], batch_norm)
+        self.inception4d = Inception(cells["4d"], batch_norm)
+        self.inception4e = Inception(cells["4e"], batch_norm)
         self.maxpool4 = MaxPool2d(2 if batch_norm else 3, 2, ceil_mode=True)  #      832 x   7 x   7
-        self.inception5a = Inception(INCEPTIONS["5a"], batch_norm)
-        self.inception5b = Inception(INCEPTIONS["5b"], batch_norm)
-        self.aux1 = AuxiliaryHead(512, num_classes, batch_norm, dropout_aux) if aux_logits else None
-        self.aux2 = AuxiliaryHead(528, num_classes, batch_norm, dropout_aux) if aux_logits else None
+        self.inception5a = Inception(cells["5a"], batch_norm)
+        self.inception5b = Inception(cells["5b"], batch_norm)
+        self.aux1 = AuxiliaryHead(w(512), num_classes, batch_norm, dropout_aux, w) if aux_logits else None
+        self.aux2 = AuxiliaryHead(w(528), num_classes, batch_norm, dropout_aux, w) if aux_logits else None
         self.avgpool = AdaptiveAvgPool2d((1, 1))  #                                 1024 x   1 x   1
         self.dropout = Dropout(dropout)
-        self.fc = Linear(1024, num_classes)  #                                           num_classes
+        self.fc = Linear(w(1024), num_classes)  #                                           num_classes
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from minigrad import Tensor
 from minigrad.models.weights import Path, load_weights
+from minigrad.models.width import scaled
 from minigrad.nn import Conv2d, Dropout, GlobalAvgPool, MaxPool2d, Module, ReLU, Sequential
 
 
@@ -30,18 +31,20 @@ class NiN(Module):
         num_classes: how many logits.
         dropout: how much is dropped before the last block.
         in_channels: of the images.
+        width: all layers are this many times as wide, the images and the logits excepted.
     """
 
-    def __init__(self, num_classes: int = 1000, dropout: float = 0.5, in_channels: int = 3):
+    def __init__(self, num_classes: int = 1000, dropout: float = 0.5, in_channels: int = 3, width: float = 1.0):
+        w = scaled(width)
         self.features = Sequential(
-            nin_block(in_channels, 96, 11, stride=4),  #  96 x 54 x 54 at 224
+            nin_block(in_channels, w(96), 11, stride=4),  #  96 x 54 x 54 at 224
             MaxPool2d(3, 2),  #                           96 x 26 x 26
-            nin_block(96, 256, 5, padding=2),  #         256 x 26 x 26
+            nin_block(w(96), w(256), 5, padding=2),  #         256 x 26 x 26
             MaxPool2d(3, 2),  #                          256 x 12 x 12
-            nin_block(256, 384, 3, padding=1),  #        384 x 12 x 12
+            nin_block(w(256), w(384), 3, padding=1),  #        384 x 12 x 12
             MaxPool2d(3, 2),  #                          384 x  5 x  5
             Dropout(dropout),
-            nin_block(384, num_classes, 3, padding=1),  # classes x 5 x 5
+            nin_block(w(384), num_classes, 3, padding=1),  # classes x 5 x 5
         )
         self.avgpool = GlobalAvgPool()  #                 classes x 1 x 1
 
@@ -50,11 +53,11 @@ class NiN(Module):
         return self.avgpool(self.features(x)).flatten(1)
 
 
-def nin(num_classes: int = 1000, dropout: float = 0.5, in_channels: int = 3, weights: Path | None = None) -> NiN:
-    """Network in Network; see `NiN`.
+def nin(weights: Path | None = None, **options) -> NiN:
+    """Network in Network; `options` are those of `NiN`.
 
     >>> from minigrad import models
     >>> sum(p.size for p in models.nin(num_classes=10, in_channels=1).parameters())
     1992166
     """
-    return load_weights(NiN(num_classes, dropout, in_channels), weights)
+    return load_weights(NiN(**options), weights)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from minigrad import Tensor, nn, pad
 from minigrad.models.weights import Path, load_weights
+from minigrad.models.width import scaled
 from minigrad.nn import AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Linear, MaxPool2d, Module, Sequential
 
 Norm = Callable[[int], Module]
@@ -180,6 +181,7 @@ class ResNet(Module):
         zero_init_residual: whether the last batch norm of each block begins with weights of 0, so that the block begins
             as the identity.
         in_channels: of the images.
+        width: all layers are this many times as wide, the images and the logits excepted.
     """
 
     def __init__(
@@ -194,18 +196,20 @@ class ResNet(Module):
         width_per_group: int = 64,
         zero_init_residual: bool = False,
         in_channels: int = 3,
+        width: float = 1.0,
     ):
         block, units = DEPTHS[depth]
+        base = scaled(width)(64)
         norm: Norm = BatchNorm2d if batch_norm else NoNorm
         options = {"shortcut": shortcut, "norm": norm, "version": version}
         options |= {"groups": groups, "width_per_group": width_per_group}
-        self.conv1 = Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=not batch_norm)  # 64 x 112 x 112
-        self.bn1 = norm(64)
+        self.conv1 = Conv2d(in_channels, base, 7, stride=2, padding=3, bias=not batch_norm)  # 64 x 112 x 112
+        self.bn1 = norm(base)
         self.maxpool = MaxPool2d(3, 2, padding=1)  #                                         64 x  56 x  56
-        inputs = 64
+        inputs = base
         stages = []
         for stage, count in enumerate(units):
-            planes = 64 * 2**stage
+            planes = base * 2**stage
             blocks: list[Module] = []
             for i in range(count):
                 blocks.append(block(inputs, planes, 2 if stage and i == 0 else 1, **options))  # type: ignore[arg-type]

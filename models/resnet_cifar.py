@@ -5,6 +5,7 @@ from __future__ import annotations
 from minigrad import Tensor, nn
 from minigrad.models.resnet import BasicBlock, Shortcut
 from minigrad.models.weights import Path, load_weights
+from minigrad.models.width import scaled
 from minigrad.nn import BatchNorm2d, Conv2d, GlobalAvgPool, Linear, Module, Sequential
 
 
@@ -19,18 +20,24 @@ class ResNetCifar(Module):
         num_classes: how many logits.
         shortcut: "A" as in the paper, "B", "C" or "none"; see `minigrad.models.resnet.shortcut_for`.
         in_channels: of the images.
+        width: all layers are this many times as wide, the images and the logits excepted.
 
     Raises:
         ValueError: a depth that is not 6n + 2.
     """
 
-    def __init__(self, depth: int, num_classes: int = 10, shortcut: Shortcut = "A", in_channels: int = 3):
+    def __init__(
+        self, depth: int, num_classes: int = 10, shortcut: Shortcut = "A", in_channels: int = 3, width: float = 1.0
+    ):
+        base = scaled(width)(16)
         if depth < 8 or (depth - 2) % 6:
             raise ValueError(f"depth must be 6n + 2 with n of at least 1, as 20, 32 or 110; got {depth}")
-        self.conv1 = Conv2d(in_channels, 16, 3, padding=1, bias=False)  # 16 x 32 x 32
-        self.bn1 = BatchNorm2d(16)
-        inputs, stages = 16, []
-        for stage, planes in enumerate((16, 32, 64)):  #                  16 x 32 x 32, 32 x 16 x 16, 64 x 8 x 8
+        self.conv1 = Conv2d(in_channels, base, 3, padding=1, bias=False)  # 16 x 32 x 32
+        self.bn1 = BatchNorm2d(base)
+        inputs, stages = base, []
+        for stage, planes in enumerate(
+            (base, 2 * base, 4 * base)
+        ):  #                  16 x 32 x 32, 32 x 16 x 16, 64 x 8 x 8
             blocks: list[Module] = []
             for i in range((depth - 2) // 6):
                 blocks.append(BasicBlock(inputs, planes, 2 if stage and i == 0 else 1, shortcut))
@@ -38,7 +45,7 @@ class ResNetCifar(Module):
             stages.append(Sequential(*blocks))
         self.layer1, self.layer2, self.layer3 = stages
         self.avgpool = GlobalAvgPool()  #                                 64 x 1 x 1
-        self.linear = Linear(64, num_classes)
+        self.linear = Linear(4 * base, num_classes)
         for module in self.modules():
             if isinstance(module, (Conv2d, Linear)):
                 nn.init.kaiming_normal_(module.weight)

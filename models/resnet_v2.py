@@ -5,6 +5,7 @@ from __future__ import annotations
 from minigrad import Tensor, nn
 from minigrad.models.resnet import DEPTHS, BasicBlock
 from minigrad.models.weights import Path, load_weights
+from minigrad.models.width import scaled
 from minigrad.nn import AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Linear, MaxPool2d, Module, Sequential
 
 
@@ -59,21 +60,23 @@ class ResNetV2(Module):
         depth: 18, 34, 50, 101 or 152.
         num_classes: how many logits.
         in_channels: of the images.
+        width: all layers are this many times as wide, the images and the logits excepted.
     """
 
-    def __init__(self, depth: int, num_classes: int = 1000, in_channels: int = 3):
+    def __init__(self, depth: int, num_classes: int = 1000, in_channels: int = 3, width: float = 1.0):
         block, units = DEPTHS[depth]
+        base = scaled(width)(64)
         bottleneck = block is not BasicBlock
-        self.conv1 = Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)  #  64 x 112 x 112 at 224
-        self.bn1 = BatchNorm2d(64)
+        self.conv1 = Conv2d(in_channels, base, 7, stride=2, padding=3, bias=False)  #  64 x 112 x 112 at 224
+        self.bn1 = BatchNorm2d(base)
         self.maxpool = MaxPool2d(3, 2, padding=1)  #                                 64 x  56 x  56
-        inputs, stages = 64, []
+        inputs, stages = base, []
         for stage, count in enumerate(units):
             blocks: list[Module] = []
             for i in range(count):
                 stride, first = (2 if stage and i == 0 else 1), stage == i == 0
-                blocks.append(PreActivationBlock(inputs, 64 * 2**stage, stride, bottleneck, first))
-                inputs = 64 * 2**stage * block.expansion
+                blocks.append(PreActivationBlock(inputs, base * 2**stage, stride, bottleneck, first))
+                inputs = base * 2**stage * block.expansion
             stages.append(Sequential(*blocks))
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.bn2 = BatchNorm2d(inputs)  # the last activation, after the last addition

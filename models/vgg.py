@@ -6,6 +6,7 @@ from typing import Literal
 
 from minigrad import Tensor, nn
 from minigrad.models.weights import Path, load_weights
+from minigrad.models.width import scaled
 from minigrad.nn import AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Dropout, Linear, MaxPool2d, Module, ReLU, Sequential
 
 # Table 1 of the paper: for each configuration its five stages, each followed by a 2x2 max pooling. A number is a 3x3
@@ -40,6 +41,7 @@ class VGG(Module):
         num_classes: how many logits.
         dropout: how much is dropped after the first two fully connected layers.
         in_channels: of the images.
+        width: all layers are this many times as wide, the images and the logits excepted.
         init: "kaiming" draws convolutions from N(0, 2/fan_out) and linear layers from N(0, 0.01²), as torchvision does.
             The paper samples "with zero mean and 10⁻² variance": taken by the word, "std 0.1", the signal of the deep
             configurations explodes; at "std 0.01", which may be what was meant, it vanishes. The paper went around both
@@ -53,8 +55,10 @@ class VGG(Module):
         num_classes: int = 1000,
         dropout: float = 0.5,
         in_channels: int = 3,
+        width: float = 1.0,
         init: Init = "kaiming",
     ):
+        w = scaled(width)
         layers: list[Module] = []
         channels = in_channels
         for stage in CONFIGURATIONS[configuration]:
@@ -62,7 +66,7 @@ class VGG(Module):
                 if entry == "LRN":
                     layers.append(nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2.0, form="paper"))
                     continue
-                outputs = channels if entry == "1x1" else int(entry)
+                outputs = channels if entry == "1x1" else w(int(entry))
                 size = 1 if entry == "1x1" else 3
                 layers.append(Conv2d(channels, outputs, size, padding=size // 2))
                 layers += [BatchNorm2d(outputs)] if batch_norm else []
@@ -72,13 +76,13 @@ class VGG(Module):
         self.features = Sequential(*layers)
         self.avgpool = AdaptiveAvgPool2d((7, 7))
         self.classifier = Sequential(
-            Linear(512 * 7 * 7, 4096),
+            Linear(channels * 7 * 7, w(4096)),
             ReLU(),
             Dropout(dropout),
-            Linear(4096, 4096),
+            Linear(w(4096), w(4096)),
             ReLU(),
             Dropout(dropout),
-            Linear(4096, num_classes),
+            Linear(w(4096), num_classes),
         )
         self.reset_parameters(init)
 
