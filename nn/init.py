@@ -188,9 +188,10 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     out, seen, *kernel = tensor.shape
     if groups < 1 or out % groups:
         raise ValueError(f"groups must divide the first axis, got groups={groups} and a tensor of shape {tensor.shape}")
-    values = np.zeros((groups, out // groups, *tensor.shape[1:]), _dtype(tensor))
+    values: np.ndarray = np.zeros((groups, out // groups, *tensor.shape[1:]), _dtype(tensor))
     i = np.arange(min(out // groups, seen))
-    values[(slice(None), i, i, *(k // 2 for k in kernel))] = 1
+    centres: tuple = (slice(None), i, i, *(k // 2 for k in kernel))
+    values[centres] = 1
     return _fill(tensor, values.reshape(tensor.shape))
 
 
@@ -243,7 +244,7 @@ def trunc_normal_(
         z = first + (last - first) * rng.random(n, dtype)
         return z[rng.random(n, dtype) <= np.exp((mode**2 - z * z) / 2)]
 
-    values = np.empty(0, dtype)
+    values: np.ndarray = np.empty(0, dtype)
     while values.size < tensor.size:
         values = np.concatenate([values, drawn(tensor.size - values.size + 16)])
     values = values[: tensor.size].reshape(tensor.shape) * std + mean

@@ -49,7 +49,8 @@ class Embedding(Module):
         table = asarray(embeddings)
         if table.ndim != 2:
             raise ValueError(f"embeddings must be a table, (num_embeddings, embedding_dim), got shape {table.shape}")
-        layer = cls(*table.shape, padding_idx)
+        rows, columns = table.shape
+        layer = cls(rows, columns, padding_idx)
         layer.weight = Parameter(table.detach(), requires_grad=not freeze)
         return layer
 
