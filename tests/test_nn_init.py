@@ -7,6 +7,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn
+from tests.cudaemu import fake_cupy
 
 
 def generator():
@@ -283,8 +284,8 @@ def test_alexnet_says_which_biases_are_one():
     ],
 )
 def test_generators(fill):
-    def drawn(g, dtype=np.float32):
-        t = mg.zeros((4, 5), dtype=dtype)
+    def drawn(g, dtype=np.float32, device="cpu"):
+        t = mg.zeros((4, 5), dtype=dtype, device=device)
         assert fill(t, g) is t
         return t.tolist()
 
@@ -298,6 +299,8 @@ def test_generators(fill):
     assert drawn(None) == seeded
     for dtype in (np.float16, np.float64):
         drawn(generator(), dtype)
+    with fake_cupy.install():
+        assert drawn(generator(), device="cuda") == drawn(generator())
 
 
 @pytest.mark.parametrize(

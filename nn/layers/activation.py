@@ -254,7 +254,7 @@ class Maxout(Module):
                 f"Maxout expects (N, C, ...) with C a multiple of pieces={self.pieces}, got an input of shape {x.shape}"
             )
         apart = x.reshape(x.shape[0], x.shape[1] // self.pieces, self.pieces, *x.shape[2:])
-        return minigrad.max(apart, 2)
+        return minigrad.in_order(minigrad.max(apart, 2), x._array.strides)  # CuPy's reductions are row-major
 
     def extra_repr(self) -> str:
         """The number of pieces."""
