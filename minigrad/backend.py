@@ -64,6 +64,14 @@ def same_device(values: list) -> bool:
     return len(found - {None}) < 2
 
 
+def floating(name: str, x: Any) -> Any:
+    """x, with a nested list made an array, or a TypeError that asks for floating numbers."""
+    x = given(x)
+    if raw(x).dtype.kind != "f":
+        raise TypeError(f"{name} needs a floating x, got {raw(x).dtype}: convert it with .to('float32')")
+    return x
+
+
 def describe(x: Any) -> str:
     """An argument in an error message: shape and dtype for an array, the value for a small thing."""
     if isinstance(x, (list, tuple)) and any(hasattr(v, "shape") for v in x):

@@ -34,7 +34,7 @@ class Plan:
                     f"{op.name} has no gradient rule for its argument {name!r}: register one with "
                     f"{op.name}.vjp({name}=...), or pass {name} detached"
                 )
-        joint = op.joint if op.joint and set(op.joint[0]) == set(differentiated) else None
+        joint = next((joint for joint in op.joints if set(joint[0]) == set(differentiated)), None)
         rules = [op.rules[name] for name in differentiated] + ([joint[1]] if joint else [])
         wanted = dict.fromkeys(name for _, needs in rules for name in needs)
         kept = [name for name in wanted if name in position]
@@ -65,7 +65,7 @@ class Op:
         self.view = view  # the output may share memory with the first argument
         self.sequence = -1 if sequence is None else self.parameters.index(sequence)
         self.rules: dict[str, tuple[Rule, tuple[str, ...]]] = {}
-        self.joint: tuple[tuple[str, ...], tuple[Rule, tuple[str, ...]]] | None = None
+        self.joints: list[tuple[tuple[str, ...], tuple[Rule, tuple[str, ...]]]] = []
         self.plans: dict[tuple, Plan] = {}
 
     def vjp(self, **rules: Rule) -> None:
@@ -82,7 +82,7 @@ class Op:
         It runs on raw arrays only, and only when all of `names` need a gradient; the separate rules still serve every
         other case, and the tests compare the two.
         """
-        self.joint = names, (rule, self._needs(rule))
+        self.joints.append((names, (rule, self._needs(rule))))
         self.plans.clear()
 
     def _needs(self, rule: Rule) -> tuple[str, ...]:

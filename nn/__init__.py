@@ -32,6 +32,7 @@ from minigrad.nn.layers.activation import (
     Softsign,
     Tanh,
 )
+from minigrad.nn.layers.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from minigrad.nn.layers.bilinear import Bilinear
 from minigrad.nn.layers.container import Concat, ModuleDict, ModuleList, Residual, Sequential
 from minigrad.nn.layers.conv import (
@@ -51,6 +52,14 @@ from minigrad.nn.layers.identity import Identity
 from minigrad.nn.layers.lenet import RBFOutput, Subsampling
 from minigrad.nn.layers.linear import Linear
 from minigrad.nn.layers.local import LocallyConnected2d
+from minigrad.nn.layers.norm import (
+    GroupNorm,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+    LayerNorm,
+    RMSNorm,
+)
 from minigrad.nn.layers.padding import (
     CircularPad1d,
     CircularPad2d,
@@ -97,9 +106,11 @@ from minigrad.nn.layers.pool_adaptive import (
     GlobalMaxPool,
     GlobalMinPool,
 )
+from minigrad.nn.layers.response_norm import LocalResponseNorm
 from minigrad.nn.layers.upsample import Upsample
 from minigrad.nn.losses import CrossEntropyLoss
-from minigrad.nn.module import Module, Parameter
+from minigrad.nn.module import Module
+from minigrad.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 from minigrad.nn.serialize import load, save
 
 __all__ = [
@@ -117,7 +128,11 @@ __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
     "Bilinear",
+    "Buffer",
     "CircularPad1d",
     "CircularPad2d",
     "CircularPad3d",
@@ -144,15 +159,21 @@ __all__ = [
     "GlobalAvgPool",
     "GlobalMaxPool",
     "GlobalMinPool",
+    "GroupNorm",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
     "Identity",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
     "LPPool1d",
     "LPPool2d",
     "LPPool3d",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LocalResponseNorm",
     "LocallyConnected2d",
     "LogSigmoid",
     "LogSoftmax",
@@ -175,6 +196,7 @@ __all__ = [
     "PixelShuffle",
     "PixelUnshuffle",
     "RBFOutput",
+    "RMSNorm",
     "ReLU",
     "ReLU6",
     "ReflectionPad1d",
@@ -194,6 +216,8 @@ __all__ = [
     "Subsampling",
     "Tanh",
     "Unflatten",
+    "UninitializedBuffer",
+    "UninitializedParameter",
     "UnscaledDropout",
     "Upsample",
     "ZeroPad1d",

@@ -1,8 +1,8 @@
-"""Parameter and Module: a network is a tree of plain Python objects, found by walking their attributes.
+"""Module: a network is a tree of plain Python objects, found by walking their attributes.
 
 Nothing is registered. A module's parameters are the `Parameter`s among its attributes, also inside lists, tuples and
-dicts, and those of the modules found there in the same way; the attribute names make the dotted names of PyTorch's
-state dicts, as in "features.0.weight".
+dicts, and those of the modules found there in the same way; so are its `Buffer`s. The attribute names make the dotted
+names of PyTorch's state dicts, as in "features.0.weight".
 """
 
 from __future__ import annotations
@@ -11,52 +11,25 @@ import reprlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 
 from minigrad import Tensor, asarray, no_grad
 from minigrad.backend import DEVICES, device_of, shape_of
+from minigrad.nn.hooks import Hooks
+from minigrad.nn.parameter import Buffer, Owned, Parameter, Uninitialized
+from minigrad.tensor import RemovableHandle
 
 T = TypeVar("T")
+Kind = TypeVar("Kind", bound=Owned)
 
 
-class Parameter(Tensor):
-    """A tensor that a module learns: found by `Module.parameters()`, and requiring a gradient unless told otherwise.
+class Unmatched(NamedTuple):
+    """What `load_state_dict(strict=False)` left alone."""
 
-    Args:
-        data: the initial values, **copied** (PyTorch shares them): an array, a Tensor, or a nested list of numbers.
-        requires_grad: False freezes it; it stays in the state dict.
-
-    What is computed from a Parameter is a plain Tensor.
-
-    >>> w = Parameter([1.0, 2.0])
-    >>> w, w * 2
-    (Parameter containing:
-    tensor([1., 2.], requires_grad=True), tensor([2., 4.], op=multiply))
-    """
-
-    __slots__ = ()
-
-    def __init__(self, data: Any, requires_grad: bool = True):
-        super().__init__(data, requires_grad=requires_grad)
-
-    def __repr__(self) -> str:
-        return f"Parameter containing:\n{super().__repr__()}"
-
-    def move(self, target: Any) -> None:
-        """Change the device or the dtype and stay the same object, since an optimizer may hold it."""
-        moved = self.detach().to(target)._array
-        if moved is self._array:
-            return
-        wanted = self.requires_grad
-        if self.node is not None:
-            self.node.target = None  # a graph from before has a gradient of the old dtype or device: not for this one
-        self._array = moved
-        self.version.bump()  # a graph that saved the old array says so, instead of computing from the new one
-        self.requires_grad_(False).requires_grad_(wanted)  # a new leaf: the node knows the dtype of its gradient
-        if self.grad is not None:
-            self.grad = self.grad.detach().to(target)
+    missing_keys: list[str]
+    unexpected_keys: list[str]
 
 
 class _Calls(threading.local):
@@ -72,9 +45,9 @@ class _Calls(threading.local):
 _calls = _Calls()
 
 
-def _found(name: str, value: Any) -> Iterator[tuple[str, Parameter | Module]]:
-    """The parameters and modules in the value of an attribute, also inside lists, tuples and dicts."""
-    if isinstance(value, (Parameter, Module)):
+def _found(name: str, value: Any) -> Iterator[tuple[str, Owned | Module]]:
+    """The parameters, buffers and modules in the value of an attribute, also inside lists, tuples and dicts."""
+    if isinstance(value, (Owned, Module)):
         yield name, value
     elif isinstance(value, (list, tuple)):
         for i, item in enumerate(value):
@@ -82,6 +55,9 @@ def _found(name: str, value: Any) -> Iterator[tuple[str, Parameter | Module]]:
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from _found(f"{name}.{key}", item)
+
+
+_UNKNOWN_SIZE = "has no size yet: run a batch through the model first, or give the layer its number of inputs"
 
 
 def _join(prefix: str, name: str) -> str:
@@ -100,9 +76,9 @@ def _once(pairs: Iterator[tuple[str, T]]) -> Iterator[tuple[str, T]]:
 class Module:
     """The base of all layers and networks: subclass it, make parameters and layers in `__init__`, define `forward`.
 
-    Parameters and modules are found among the attributes, private ones included, and inside lists, tuples and dicts of
-    them (PyTorch needs `ModuleList` there). One that is reachable twice is shared: `parameters()` yields it once, the
-    state dict has it under both names.
+    Parameters, buffers and modules are found among the attributes, private ones included, and inside lists, tuples and
+    dicts of them (PyTorch needs `ModuleList` there). One that is reachable twice is shared: `parameters()` yields it
+    once, the state dict has it under both names.
 
     Calling the module runs `forward`. NumPy and CuPy arrays among the arguments become Tensors that share their
     memory; numeric warnings are off; an error gets a note that says in which layer it happened and what came in.
@@ -121,7 +97,25 @@ class Module:
     ['factor']
     """
 
-    training: bool = True  # on the class, so that a subclass need not call super().__init__()
+    # On the class, so that a subclass need not call super().__init__().
+    training: bool = True
+    may_be_missing: tuple[str, ...] = ()  # what older state dicts lack: a module of it loads without
+    _hooks: Hooks | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        held = vars(self).get(name)
+        if isinstance(held, Parameter) and not isinstance(value, Parameter) and value is not None:
+            raise TypeError(
+                f"{type(self).__name__}.{name} is a Parameter, and a plain {type(value).__name__} in its place would "
+                f"not be learned: assign an nn.Parameter, or write the values with .copy_(values) under no_grad()"
+            )
+        if isinstance(held, Buffer) and isinstance(value, Tensor) and not isinstance(value, Owned):
+            value = Buffer(value.detach(), held.persistent)
+        super().__setattr__(name, value)
+
+    def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
+        """The same as `self.name = Buffer(tensor, persistent)`, for those who know it from PyTorch."""
+        setattr(self, name, None if tensor is None else Buffer(tensor, persistent))
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; every subclass that is called defines it."""
@@ -146,7 +140,7 @@ class Module:
 
     def _forward(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         try:
-            out = self.forward(*args, **kwargs)
+            out = self.forward(*args, **kwargs) if self._hooks is None else self._hooks.call(self, args, kwargs)
         except Exception as error:
             if _calls.explained is not error:  # the innermost module speaks, those around it keep silent
                 _calls.explained = error
@@ -165,9 +159,58 @@ class Module:
         shapes = [str(v.shape) for v in (*args, *kwargs.values()) if isinstance(v, Tensor)]
         return f"in {path}{': ' if path else ''}{what}" + (f", input {', '.join(shapes)}" if shapes else "")
 
+    # ---- hooks ------------------------------------------------------------------------------------------------------
+
+    def _hooked(self) -> Hooks:
+        if self._hooks is None:
+            self._hooks = Hooks()
+        return self._hooks
+
+    def register_forward_pre_hook(self, hook: Callable[[Any, tuple], Any]) -> RemovableHandle:
+        """Call `hook(module, args)` before each forward; what it returns, a tuple or one value, replaces the arguments.
+
+        Returns:
+            A handle: `.remove()` takes the hook away, and so does leaving a `with` block over it.
+        """
+        return RemovableHandle(self._hooked().before, hook)
+
+    def register_forward_hook(self, hook: Callable[[Any, tuple, Any], Any]) -> RemovableHandle:
+        """Call `hook(module, args, output)` after each forward; what it returns replaces the output.
+
+        >>> import minigrad as mg
+        >>> from minigrad import nn
+        >>> layer, seen = nn.Linear(3, 2), []
+        >>> with layer.register_forward_hook(lambda module, args, out: seen.append(out.shape)):
+        ...     _ = layer(mg.zeros((4, 3)))
+        >>> _ = layer(mg.zeros((5, 3)))
+        >>> seen
+        [(4, 2)]
+        """
+        return RemovableHandle(self._hooked().after, hook)
+
+    def register_full_backward_pre_hook(self, hook: Callable[[Any, tuple], Any]) -> RemovableHandle:
+        """Call `hook(module, grad_output)` when the gradient of the output has arrived; what it returns replaces it.
+
+        `grad_output` is a tuple with a gradient for each output, None where there is none.
+        """
+        return RemovableHandle(self._hooked().entering, hook)
+
+    def register_full_backward_hook(self, hook: Callable[[Any, tuple, tuple], Any]) -> RemovableHandle:
+        """Call `hook(module, grad_input, grad_output)` when the gradients of the inputs are there as well.
+
+        Both are tuples with a Tensor, or None, for each positional argument and each output. What the hook returns
+        replaces `grad_input`. A module whose arguments need no gradient, as the first of a network, has only None there
+        and is called when the gradient of its output arrives; one of whose several arguments gets no gradient at all is
+        not called.
+
+        Raises:
+            RuntimeError: a replacement for the gradients of several arguments, some of which have gone on already.
+        """
+        return RemovableHandle(self._hooked().leaving, hook)
+
     # ---- walking ----------------------------------------------------------------------------------------------------
 
-    def _members(self) -> Iterator[tuple[str, Parameter | Module]]:
+    def _members(self) -> Iterator[tuple[str, Owned | Module]]:
         for name, value in vars(self).items():
             yield from _found(name, value)
 
@@ -179,12 +222,12 @@ class Module:
             if isinstance(value, Module) and not any(value is module for module in above):
                 yield from value._modules(_join(prefix, name), above)
 
-    def _parameters(self, prefix: str) -> Iterator[tuple[str, Parameter]]:
-        """The parameters of this module and those below, a shared one under every name."""
+    def _owned(self, kind: type[Kind], prefix: str) -> Iterator[tuple[str, Kind, Module]]:
+        """The parameters or buffers here and below, a shared one under every name, each with the module it is in."""
         for path, module in self._modules(prefix):
             for name, value in module._members():
-                if isinstance(value, Parameter):
-                    yield _join(path, name), value
+                if isinstance(value, kind):
+                    yield _join(path, name), value, module
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """This module (under the name `prefix`) and all modules below it with their dotted names, each once."""
@@ -209,33 +252,76 @@ class Module:
         >>> [(name, p.shape) for name, p in nn.Linear(3, 2).named_parameters()]
         [('weight', (2, 3)), ('bias', (2,))]
         """
-        return _once(self._parameters(prefix))
+        return _once((name, value) for name, value, _ in self._owned(Parameter, prefix))
 
     def parameters(self) -> Iterator[Parameter]:
         """All parameters, each once: what an optimizer takes."""
         return (parameter for _, parameter in self.named_parameters())
 
+    def named_buffers(self, prefix: str = "") -> Iterator[tuple[str, Buffer]]:
+        """All buffers with their dotted names, each once.
+
+        >>> from minigrad import nn
+        >>> [(name, b.shape) for name, b in nn.BatchNorm1d(3).named_buffers()]
+        [('running_mean', (3,)), ('running_var', (3,)), ('num_batches_tracked', ())]
+        """
+        return _once((name, value) for name, value, _ in self._owned(Buffer, prefix))
+
+    def buffers(self) -> Iterator[Buffer]:
+        """All buffers, each once."""
+        return (buffer for _, buffer in self.named_buffers())
+
+    def get_submodule(self, name: str) -> Module:
+        """The module with a dotted name, as `named_modules` gives it; "" is this one.
+
+        Raises:
+            AttributeError: there is none; says how far the name leads.
+
+        >>> from minigrad import nn
+        >>> nn.Sequential(nn.Sequential(nn.Tanh())).get_submodule("0.0")
+        Tanh()
+        """
+        known = dict(self._modules(""))
+        if name not in known:
+            parts = name.split(".")
+            reached = next(".".join(parts[:i]) for i in range(len(parts), -1, -1) if ".".join(parts[:i]) in known)
+            there = [child for child, _ in known[reached].named_children()]
+            raise AttributeError(
+                f"{type(self).__name__} has no module {name!r}: {reached or 'the model itself'!r} has {there}"
+            )
+        return known[name]
+
     # ---- state ------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Tensor]:
-        """A copy of every parameter, by its dotted name; later training does not change it (PyTorch shares the memory).
+        """A copy of every parameter and persistent buffer, by its dotted name, in PyTorch's order.
+
+        Later training does not change it (PyTorch shares the memory).
 
         Raises:
-            ValueError: two different parameters have one name, as in a dict with the keys 0 and "0".
+            ValueError: two different parameters have one name, as in a dict with the keys 0 and "0"; or one has no size
+                yet.
 
         >>> from minigrad import nn
         >>> list(nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 1, bias=False)).state_dict())
         ['0.weight', '0.bias', '2.weight']
         """
-        return {name: parameter.detach().copy() for name, parameter in self._targets().items()}
+        targets = self._targets()
+        if unknown := [name for name, value in targets.items() if isinstance(value, Uninitialized)]:
+            raise ValueError(f"{', '.join(unknown)} of {type(self).__name__} {_UNKNOWN_SIZE}")
+        return {name: value.detach().copy() for name, value in targets.items()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Copy values into the parameters of the same names, converted to their dtypes and devices.
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> Unmatched:
+        """Copy values into the parameters and buffers of the same names, converted to their dtypes and devices.
 
-        Loading is strict: everything has to fit, and nothing has been changed when it raises.
+        Everything has to fit, and nothing has been changed when it raises.
 
         Args:
             state: a Tensor, array or nested list for each name in `state_dict()`.
+            strict: False leaves alone what is missing or unexpected, and returns both; shapes must fit all the same.
+
+        Returns:
+            (missing_keys, unexpected_keys), two lists, both empty when all was loaded.
 
         Raises:
             ValueError: lists all names that are missing, unexpected, or whose shape differs.
@@ -243,30 +329,43 @@ class Module:
         >>> from minigrad import nn
         >>> layer = nn.Linear(2, 1)
         >>> layer.load_state_dict({"weight": [[1.0, 2.0]], "bias": [3.0]})
+        Unmatched(missing_keys=[], unexpected_keys=[])
         >>> layer.bias.item()
         3.0
         """
         targets = self._targets()
-        problems = [f"missing: {name} {p.shape}" for name, p in targets.items() if name not in state]
-        problems += [f"unexpected: {name} {shape_of(v)}" for name, v in state.items() if name not in targets]
-        problems += [
-            f"wrong shape: {name} is {p.shape}, the state has {shape_of(state[name])}"
-            for name, p in targets.items()
-            if name in state and shape_of(state[name]) != p.shape
-        ]
+        optional = {name for name, _, module in self._owned(Owned, "") if name.split(".")[-1] in module.may_be_missing}
+        missing = [name for name in targets if name not in state and name not in optional]
+        unexpected = [name for name in state if name not in targets]
+        found = {name: value for name, value in targets.items() if name in state}
+        problems = [f"missing: {name} {targets[name].shape}" for name in missing if strict]
+        problems += [f"unexpected: {name} {shape_of(state[name])}" for name in unexpected if strict]
+        for name, target in found.items():
+            if isinstance(target, Uninitialized):
+                problems.append(f"without a size: {name} {_UNKNOWN_SIZE}")
+            elif shape_of(state[name]) != target.shape:
+                problems.append(f"wrong shape: {name} is {target.shape}, the state has {shape_of(state[name])}")
         if problems:
             lines = "\n  ".join(problems)
             raise ValueError(f"the state does not fit {type(self).__name__}; nothing was loaded:\n  {lines}")
-        values = {name: asarray(state[name], p.dtype, p.device) for name, p in targets.items()}
+        values = {name: asarray(state[name], target.dtype, target.device) for name, target in found.items()}
         with no_grad():
-            for name, parameter in targets.items():
-                parameter.copy_(values[name])
+            for name, target in found.items():
+                target.copy_(values[name])
+        return Unmatched(missing, unexpected)
 
-    def _targets(self) -> dict[str, Parameter]:
-        targets: dict[str, Parameter] = {}
-        for name, parameter in self._parameters(""):
-            if targets.setdefault(name, parameter) is not parameter:
-                raise ValueError(f"two parameters of {type(self).__name__} have the name {name!r}: rename one")
+    def _targets(self) -> dict[str, Owned]:
+        """What the state dict holds: for each module its parameters, then its buffers, then the modules in it."""
+        targets: dict[str, Owned] = {}
+        for path, module in self._modules(""):
+            members = [(name, value) for name, value in module._members() if isinstance(value, Owned)]
+            members.sort(key=lambda pair: isinstance(pair[1], Buffer))
+            for name, value in members:
+                if isinstance(value, Buffer) and not value.persistent:
+                    continue
+                if targets.setdefault(_join(path, name), value) is not value:
+                    whole = _join(path, name)
+                    raise ValueError(f"two parameters of {type(self).__name__} have the name {whole!r}: rename one")
         return targets
 
     # ---- modes, gradients, devices ----------------------------------------------------------------------------------
@@ -293,7 +392,7 @@ class Module:
         return self
 
     def to(self, target: Any) -> Self:
-        """Move all parameters to a device ("cpu", "cuda"), or convert the floating ones to a floating dtype.
+        """Move parameters and buffers to a device ("cpu", "cuda"), or convert the floating ones to a floating dtype.
 
         They stay the same objects, so an optimizer that holds them keeps working; its own state does not move, so move
         the model before the first step. Gradients move along.
@@ -310,9 +409,9 @@ class Module:
         is_device = isinstance(target, str) and target.startswith(DEVICES)
         if not is_device and np.dtype(target).kind != "f":
             raise TypeError(f"a module can be converted to a floating dtype only, got {np.dtype(target)}")
-        for parameter in self.parameters():
-            if is_device or parameter.dtype.kind == "f":
-                parameter.move(target)
+        for _, value in _once((name, value) for name, value, _ in self._owned(Owned, "")):
+            if is_device or value.dtype.kind == "f":
+                value.move(target)
         return self
 
     def apply(self, function: Callable[[Module], Any]) -> Self:

@@ -38,7 +38,7 @@ def save(obj: Module | Mapping[str, Any], path: str | os.PathLike[str]) -> None:
     >>> layer = nn.Linear(2, 1)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     nn.save(layer, pathlib.Path(folder, "layer.safetensors"))
-    ...     layer.load_state_dict(nn.load(pathlib.Path(folder, "layer.safetensors")))
+    ...     _ = layer.load_state_dict(nn.load(pathlib.Path(folder, "layer.safetensors")))
     """
     safetensors = need("safetensors.numpy", "nn.save")
     path = Path(path)

@@ -140,6 +140,61 @@ pooling("one axis", (2, 3, 17), (4,), stride=3, padding=((2, 1),))
 pooling("three axes", (2, 3, 5, 4, 6), (2, 2, 3), stride=(1, 2, 2), padding=(1, 0, 1))
 pooling("no images", (0, 3, 4, 6), (2, 2), stride=2)
 
+# ---- normalisation and softmax ---------------------------------------------------------------------------------------
+
+
+def normalising(name: str, x: Sizes) -> None:
+    """The kernels of batch norm and of local response norm, for an x of this shape."""
+    channels = x[1]
+
+    def back(rng: np.random.Generator, out: bool) -> tuple:
+        a = rng.standard_normal(x) + 3
+        mean, var = cpu.moments(a)
+        rstd = 1 / np.sqrt(var + 0.1)
+        return rng.standard_normal(x), a, mean, rstd, rng.standard_normal(channels), a - 3 if out else None
+
+    def forward(rng: np.random.Generator, residual: bool, relu: bool) -> tuple:
+        scale, shift = rng.standard_normal((2, channels))
+        return rng.standard_normal(x), scale, shift, rng.standard_normal(x) if residual else None, relu
+
+    for residual, relu in ((False, False), (True, False), (False, True), (True, True)):
+        options = ", added" * residual + ", relu" * relu
+        CASES.append(Case("affine", name + options, lambda rng, r=residual, a=relu: forward(rng, r, a)))
+    if prod(x):
+        CASES.append(Case("moments", name, lambda rng: (rng.standard_normal(x) + 3,)))
+        for out in (False, True):
+            CASES.append(Case("norm_backward", name + ", relu" * out, lambda rng, o=out: back(rng, o)))
+    for size, beta in ((1, 0.5), (4, 0.75), (5, 1.5)):
+        constants = (size, 0.3, beta, 2.0)
+        CASES.append(Case("lrn", f"{name}, over {size}", lambda rng, c=constants: (rng.standard_normal(x), *c)))
+        both = lambda rng, c=constants: (rng.standard_normal(x), rng.standard_normal(x), *c)  # noqa: E731
+        CASES.append(Case("lrn_input", f"{name}, over {size}", both))
+
+
+normalising("images", (3, 5, 6, 7))
+normalising("vectors", (9, 37))
+normalising("lines of few channels", (2, 2, 301))
+normalising("volumes", (2, 33, 3, 2, 4))
+normalising("no images", (0, 3, 2, 2))
+
+
+def classifying(name: str, x: Sizes) -> None:
+    """The kernels of cross entropy, for logits of this shape."""
+
+    def back(rng: np.random.Generator) -> tuple:
+        logits, target = 3 * rng.standard_normal(x), rng.integers(0, x[1], (x[0], *x[2:]))
+        top = logits.max(1, initial=-1)
+        return rng.standard_normal(target.shape), logits, target, top, np.log(np.exp(logits).sum(1)) - top
+
+    CASES.append(Case("cross_entropy", name, lambda rng: back(rng)[1:3]))
+    CASES.append(Case("cross_entropy_input", name, back))
+
+
+classifying("vectors", (9, 10))
+classifying("many classes", (2, 101))
+classifying("pixels", (2, 3, 5, 4))
+classifying("no images", (0, 3))
+
 # ---- how an array lies in memory ------------------------------------------------------------------------------------
 
 

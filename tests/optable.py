@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from minigrad.ops import pool
+from minigrad.backend import kernels, raw
+from minigrad.ops import loss, normalization, pool
 from minigrad.window import Geometry, per_axis
 
 Arrays = list[np.ndarray]
@@ -883,6 +884,189 @@ def brute_cross_entropy(
         return np.reshape(losses, np.moveaxis(x, axis, -1).shape[:-1])
     return np.sum(losses) / (np.sum(weights) if reduction == "mean" else 1)
 
+
+row(
+    "log_loss",
+    lambda x: loss._log_loss(x, like(x, _classes(x.shape)))[0],
+    shapes((4, 3, 2)),
+    lambda x: brute_cross_entropy(x, _classes(x.shape), reduction="none"),
+    lambda t, x: t.nn.functional.cross_entropy(x, t.tensor(_classes(tuple(x.shape))), reduction="none"),
+)
+row(
+    "log_loss_input",
+    lambda g, x: loss._log_loss_input(g, x, like(x, _classes(x.shape)), *logarithm_of(x)),
+    shapes((4,), (4, 3)),
+    lambda g, x: g[:, None] * (_softmax(x, 1) - np.eye(3)[_classes(x.shape)]),
+    lambda t, g, x: t.autograd.grad(
+        t.nn.functional.cross_entropy(x, t.tensor(_classes((4, 3))), reduction="none"), x, g, create_graph=True
+    )[0],
+)
+
+
+# ---- normalisation --------------------------------------------------------------------------------------------------
+
+
+def statistics(x: Any) -> tuple:
+    """Mean and variance of each channel, as the op takes them: raw arrays."""
+    return kernels(raw(x)).moments(raw(x))
+
+
+def logarithm_of(x: Any) -> tuple:
+    """log(sum(exp(x))) of each row in two parts, as the op takes it: raw arrays."""
+    top = raw(mg.max(raw(x), 1))
+    return top, raw(mg.logsumexp(raw(x), 1)) - top
+
+
+def brute_standardize(x: np.ndarray, eps: float) -> np.ndarray:
+    """Channel by channel, from the definition."""
+    out = np.empty(x.shape)
+    for c in range(x.shape[1]):
+        values = x[:, c]
+        mean = sum(values.ravel().tolist()) / values.size
+        var = sum((v - mean) ** 2 for v in values.ravel().tolist()) / values.size
+        out[:, c] = (values - mean) / math.sqrt(var + eps)
+    return out
+
+
+def across(v: np.ndarray, x: np.ndarray) -> np.ndarray:
+    return v.reshape(1, -1, *(1,) * (x.ndim - 2))
+
+
+def brute_norm_gradient(g: np.ndarray, x: np.ndarray, w: np.ndarray, eps: float) -> np.ndarray:
+    """Channel by channel, the product of g*w with the matrix of derivatives, written out."""
+    x_hat, out = brute_standardize(x, eps), np.empty(x.shape)
+    for c in range(x.shape[1]):
+        h, n = x_hat[:, c].ravel(), x[:, c].size
+        matrix = (np.eye(n) - 1 / n - np.outer(h, h) / n) / math.sqrt(x[:, c].var() + eps)
+        out[:, c] = (w[c] * g[:, c].ravel() @ matrix).reshape(x[:, c].shape)
+    return out
+
+
+row(
+    "standardize",
+    lambda x: mg.standardize(x, (0, 2), 0.1),
+    shapes((3, 2, 4)),
+    lambda x: brute_standardize(x, 0.1),
+    lambda t, x: t.nn.functional.batch_norm(x, None, None, training=True, eps=0.1),
+)
+for _case, _shape in {"images": (2, 3, 2, 3), "vectors": (4, 3), "lines": (3, 3, 2)}.items():
+    row(
+        "batch_norm",
+        lambda x, w, b: normalization._batch_norm(x, w, b, None, 0.1, False)[0],
+        shapes(_shape, (3,), (3,)),
+        lambda x, w, b: brute_standardize(x, 0.1) * across(w, x) + across(b, x),
+        lambda t, x, w, b: t.nn.functional.batch_norm(x, None, None, w, b, True, eps=0.1),
+        case=_case,
+    )
+    for _activation in (None, "relu"):
+        row(
+            "batch_norm_act",
+            lambda x, w, b, r, a=_activation: mg.batch_norm_act(x, w, b, eps=0.1, residual=r, activation=a),
+            shapes(_shape, (3,), (3,), _shape),
+            lambda x, w, b, r, a=_activation: np.maximum(
+                brute_standardize(x, 0.1) * across(w, x) + across(b, x) + r, 0 if a else -np.inf
+            ),
+            lambda t, x, w, b, r, a=_activation: (t.relu if a else lambda y: y)(
+                t.nn.functional.batch_norm(x, None, None, w, b, True, eps=0.1) + r
+            ),
+            case=f"{_case}, residual, {_activation}",
+        )
+row(
+    "batch_norm_act",
+    lambda x: mg.batch_norm_act(x),
+    shapes((2, 3, 2, 3)),
+    lambda x: brute_standardize(x, 1e-5),
+    lambda t, x: t.nn.functional.batch_norm(x, None, None, training=True),
+    case="without weights",
+)
+row(
+    "batch_norm_act",
+    lambda x, w, b, m, v: mg.batch_norm_act(x, w, b, mean=m, var=v * v, activation="relu"),
+    shapes((2, 3, 2, 3), (3,), (3,), (3,), (3,)),
+    lambda x, w, b, m, v: np.maximum(
+        (x - across(m, x)) / np.sqrt(across(v * v, x) + 1e-5) * across(w, x) + across(b, x), 0
+    ),
+    lambda t, x, w, b, m, v: t.relu(
+        (x - m.reshape(1, 3, 1, 1)) / (v.reshape(1, 3, 1, 1) ** 2 + 1e-5).sqrt() * w.reshape(1, 3, 1, 1)
+        + b.reshape(1, 3, 1, 1)
+    ),
+    case="given statistics",
+)
+row(
+    "batch_norm_input",
+    lambda g, x, w: normalization._batch_norm_input(g, x, w, *statistics(x), 0.1),
+    shapes((3, 2, 3), (3, 2, 3), (2,)),
+    lambda g, x, w: brute_norm_gradient(g, x, w, 0.1),
+    lambda t, g, x, w: t.autograd.grad(
+        t.nn.functional.batch_norm(x, None, None, w, None, True, eps=0.1), x, g, create_graph=True
+    )[0],
+)
+row(
+    "affine",
+    lambda x, s, b, r: normalization._affine(x, s, b, r, True),
+    shapes((2, 3, 2, 3), (3,), (3,), (2, 3, 2, 3)),
+    lambda x, s, b, r: np.maximum(x * across(s, x) + across(b, x) + r, 0),
+    lambda t, x, s, b, r: t.relu(x * s.reshape(1, 3, 1, 1) + b.reshape(1, 3, 1, 1) + r),
+)
+
+
+def brute_window(x: np.ndarray, low: int, high: int) -> np.ndarray:
+    channels = x.shape[1]
+    return np.stack([x[:, max(c - low, 0) : min(c + high + 1, channels)].sum(1) for c in range(channels)], 1)
+
+
+def brute_lrn(x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> np.ndarray:
+    return x / (k + alpha * brute_window(x * x, size // 2, (size - 1) // 2)) ** beta
+
+
+row(
+    "channel_window",
+    lambda x: mg.channel_window(x, 2, 1),
+    shapes((2, 5, 2)),
+    lambda x: brute_window(x, 2, 1),
+    lambda t, x: t.nn.functional.pad(x, (0, 0, 2, 1)).unfold(1, 4, 1).sum(-1),
+)
+for _size in (1, 3, 4, 9):
+    row(
+        "lrn",
+        lambda x, s=_size: normalization._lrn(x, s, 0.3, 0.75, 2.0),
+        shapes((2, 5, 2, 2)),
+        lambda x, s=_size: brute_lrn(x, s, 0.3, 0.75, 2.0),
+        lambda t, x, s=_size: t.nn.functional.local_response_norm(x, s, 0.3 * s, 0.75, 2.0),
+        case=f"over {_size}",
+    )
+for _form in ("pytorch", "paper"):
+    row(
+        "local_response_norm",
+        lambda x, f=_form: mg.local_response_norm(x, 3, alpha=0.6, beta=1.5, form=f),
+        shapes((2, 5, 2)),
+        lambda x, f=_form: brute_lrn(x, 3, 0.6 if f == "paper" else 0.2, 1.5, 1.0),
+        lambda t, x, f=_form: t.nn.functional.local_response_norm(x, 3, 1.8 if f == "paper" else 0.6, 1.5),
+        case=_form,
+    )
+
+
+def brute_lrn_gradient(g: np.ndarray, x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> np.ndarray:
+    """The product of g with the matrix of derivatives, written out."""
+    s = k + alpha * brute_window(x * x, size // 2, (size - 1) // 2)
+    out = g * s**-beta
+    for i, j in itertools.product(range(x.shape[1]), repeat=2):  # how y_i depends on x_j through s_i
+        if i - size // 2 <= j <= i + (size - 1) // 2:
+            out[:, j] -= g[:, i] * x[:, i] * beta * s[:, i] ** (-beta - 1) * 2 * alpha * x[:, j]
+    return out
+
+
+for _size in (3, 4):
+    row(
+        "lrn_input",
+        lambda g, x, s=_size: normalization._lrn_input(g, x, s, 0.3, 0.75, 2.0),
+        shapes((2, 5, 2), (2, 5, 2)),
+        lambda g, x, s=_size: brute_lrn_gradient(g, x, s, 0.3, 0.75, 2.0),
+        lambda t, g, x, s=_size: t.autograd.grad(
+            t.nn.functional.local_response_norm(x, s, 0.3 * s, 0.75, 2.0), x, g, create_graph=True
+        )[0],
+        case=f"over {_size}",
+    )
 
 _FORTRAN = (8, 16, 48)
 row("in_order", lambda x: mg.in_order(x, _FORTRAN), shapes((2, 3, 4)), lambda x: x, lambda t, x: x)

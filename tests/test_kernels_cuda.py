@@ -347,6 +347,28 @@ def pool() -> None:
             cuda.fold(cuda.unfold(there, kernel, geometry), kernel, geometry, x)
 
 
+def normalise() -> None:
+    """Two fixed small shapes through every kernel of norm.cu and softmax.cu; run under the sanitizers."""
+    with fake_cupy.install() as cupy:
+        for shape in ((3, 5, 9, 8), (70, 37)):
+            rng = np.random.default_rng(0)
+            x, g, more = (rng.standard_normal(shape) for _ in range(3))
+            scale, shift = rng.standard_normal((2, shape[1]))
+            there = [cupy.asarray(v) for v in (g, x, scale, shift, more)]
+            mean, var = cuda.moments(there[1])
+            np.testing.assert_allclose(var.get(), cpu.moments(x)[1], atol=1e-12)
+            out = cuda.affine(there[1], *there[2:], True)
+            np.testing.assert_allclose(out.get(), cpu.affine(x, scale, shift, more, True), atol=1e-12)
+            cuda.norm_backward(*there[:2], mean, var, there[2], out)
+            got = cuda.lrn_input(*there[:2], 5, 0.1, 0.75, 2.0)
+            np.testing.assert_allclose(got.get(), cpu.lrn_input(g, x, 5, 0.1, 0.75, 2.0), atol=1e-12)
+            cuda.lrn(there[1], 4, 0.1, 0.75, 2.0)
+            target = rng.integers(0, shape[1], (shape[0], *shape[2:]))
+            loss, top, rest = cuda.cross_entropy(there[1], cupy.asarray(target))
+            np.testing.assert_allclose(loss.get(), cpu.cross_entropy(x, target)[0], atol=1e-12)
+            cuda.cross_entropy_input(loss, there[1], cupy.asarray(target), top, rest)
+
+
 def planted(name: str) -> None:
     """`convolve` with a bug in it."""
     loader.OPTIONS = (*loader.OPTIONS, f"-DPLANTED_{name}")
@@ -373,7 +395,7 @@ def sanitized(kind: str, function: Callable) -> subprocess.CompletedProcess[str]
 
 
 @pytest.mark.parametrize("kind", ["address", "thread"])
-@pytest.mark.parametrize("function", [convolve, pool])
+@pytest.mark.parametrize("function", [convolve, pool, normalise])
 def test_the_sanitizers_find_nothing(kind: str, function: Callable) -> None:
     run = sanitized(kind, function)
     assert run.returncode == 0, run.stdout + run.stderr

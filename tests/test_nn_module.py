@@ -346,3 +346,138 @@ def test_importing_from_the_repository_root_is_refused(name):
     assert done.returncode == 1
     assert f"ImportError: this folder is the package minigrad.{name}" in done.stderr
     assert f"use `from minigrad import {name}`" in done.stderr
+
+
+# ---- buffers --------------------------------------------------------------------------------------------------------
+
+
+class Counter(nn.Module):
+    def __init__(self):
+        self.total = nn.Buffer([0.0, 0.0])
+        self.factor = nn.Parameter([1.0])
+        self.calls = nn.Buffer(0)
+        self.register_buffer("cache", [5.0], persistent=False)
+        self.inner = nn.Linear(1, 1, bias=False)
+
+    def forward(self, x):
+        self.calls += 1
+        return x * self.factor
+
+
+def test_buffers_are_found_saved_after_the_parameters_and_not_learned():
+    net = Counter()
+    assert [name for name, _ in net.named_buffers()] == ["total", "calls", "cache"]
+    assert list(net.buffers())[1] is net.calls
+    assert [name for name, _ in net.named_parameters()] == ["factor", "inner.weight"]
+    assert list(net.state_dict()) == ["factor", "total", "calls", "inner.weight"]
+    assert not any(b.requires_grad for b in net.buffers())
+    net(mg.ones(1))
+    state = net.state_dict()
+    assert state["calls"].item() == 1
+    other = Counter()
+    other.load_state_dict(state)
+    assert other.calls.item() == 1
+    assert other.calls.dtype == np.int64
+    assert repr(other.total) == "Buffer containing:\ntensor([0., 0.])"
+
+
+def test_buffers_move_and_only_floating_ones_are_converted():
+    net = Counter().to(np.float64)
+    assert net.total.dtype == net.cache.dtype == np.float64
+    assert net.calls.dtype == np.int64
+
+
+def test_what_is_assigned_over_a_buffer_stays_a_buffer():
+    net = Counter()
+    net.total = net.total * 2 + 1
+    net.cache = mg.ones(3)
+    assert isinstance(net.total, nn.Buffer)
+    assert net.state_dict()["total"].tolist() == [1, 1]
+    assert "cache" not in net.state_dict()
+    net.total = None
+    assert "total" not in net.state_dict()
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_a_copied_buffer_keeps_its_kind(duplicate):
+    net = duplicate(Counter())
+    assert not net.cache.persistent
+    assert list(net.state_dict()) == ["factor", "total", "calls", "inner.weight"]
+
+
+def test_a_plain_tensor_over_a_parameter_is_refused():
+    layer = nn.Linear(2, 1)
+    for value in (mg.ones((1, 2)), np.ones((1, 2))):
+        with pytest.raises(TypeError, match=r"Linear.weight is a Parameter, and a plain \w+ in its place would not be"):
+            layer.weight = value
+    layer.weight = nn.Parameter(mg.ones((1, 2)))
+    layer.bias = None
+    assert list(layer.state_dict()) == ["weight"]
+
+
+def test_loading_that_is_not_strict():
+    layer = nn.Linear(2, 1)
+    bias = layer.bias.tolist()
+    assert layer.load_state_dict({"weight": [[1.0, 2.0]], "more": [1.0]}, strict=False) == (["bias"], ["more"])
+    assert layer.weight.tolist() == [[1, 2]]
+    assert layer.bias.tolist() == bias
+    with pytest.raises(ValueError, match=r"wrong shape: weight is \(1, 2\), the state has \(1, 3\)"):
+        layer.load_state_dict({"weight": [[1.0, 2.0, 3.0]]}, strict=False)
+
+
+def test_get_submodule():
+    net = nn.Sequential(nn.Sequential(nn.Tanh(), nn.ReLU()))
+    assert net.get_submodule("0.1") is net[0][1]
+    assert net.get_submodule("") is net
+    with pytest.raises(AttributeError, match=r"Sequential has no module '0.7.weight': '0' has \['0', '1'\]"):
+        net.get_submodule("0.7.weight")
+
+
+# ---- sizes that come from the first batch ---------------------------------------------------------------------------
+
+
+def lazy():
+    return nn.Sequential(nn.Conv2d(None, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(None, 2))
+
+
+def test_sizes_come_from_the_first_batch():
+    mg.manual_seed(3)
+    net = lazy()
+    optimizer = nn.optim.SGD(net.parameters(), lr=0.1)  # holds the parameters before they have a size
+    weight = net[3].weight
+    assert repr(net[3]) == "Linear(in_features=None, out_features=2, bias=True)"
+    assert repr(weight) == "UninitializedParameter()"
+    assert net(mg.ones((2, 3, 5, 5))).shape == (2, 2)
+    assert weight is net[3].weight
+    assert type(weight) is nn.Parameter
+    assert (net[0].in_channels, net[0].weight.shape, weight.shape) == (3, (4, 3, 3, 3), (2, 36))
+    assert weight.requires_grad
+    bound = 1 / 6
+    assert 0 < abs(weight.numpy()).max() <= bound
+    assert 0 < abs(net[3].bias.numpy()).max() <= bound
+    before = weight.tolist()
+    net(mg.ones((2, 3, 5, 5))).sum().backward()
+    optimizer.step()
+    assert weight.tolist() != before
+    with pytest.raises(ValueError, match="Conv2d expects 3 channels, got 4"):
+        net(mg.ones((2, 4, 5, 5)))
+
+
+def test_the_memory_order_and_dtype_of_a_lazy_layer_are_those_of_any_other():
+    net = nn.Conv2d(None, 4, 3).to(np.float64)
+    net(mg.ones((1, 3, 5, 5), dtype=np.float64))
+    other = nn.Conv2d(3, 4, 3).to(np.float64)
+    assert net.weight.dtype == np.float64
+    assert net.weight._array.strides == other.weight._array.strides
+
+
+def test_without_a_size_there_is_no_state():
+    with pytest.raises(ValueError, match=r"0.weight, 3.weight of Sequential has no size yet: run a batch through"):
+        lazy().state_dict()
+    net = nn.Linear(None, 2)
+    with pytest.raises(ValueError, match=r"without a size: weight has no size yet"):
+        net.load_state_dict({"weight": np.ones((2, 3)), "bias": np.ones(2)})
+    copied = pickle.loads(pickle.dumps(copy.deepcopy(net)))
+    assert copied(mg.ones((1, 3))).shape == (1, 2)
+    with pytest.raises(ValueError, match="groups must divide in_channels, got groups=2 and in_channels=3"):
+        nn.Conv2d(None, 4, 3, groups=2)(mg.ones((1, 3, 5, 5)))

@@ -62,6 +62,7 @@ from minigrad.ops.index import (
 from minigrad.ops.interpolate import interpolate
 from minigrad.ops.linalg import cholesky, det, inv, matmul, outer, slogdet, solve, tensordot
 from minigrad.ops.loss import cross_entropy, log_softmax, softmax
+from minigrad.ops.normalization import batch_norm_act, channel_window, local_response_norm, standardize
 from minigrad.ops.padding import pad
 from minigrad.ops.pool import (
     avg_pool,
@@ -173,9 +174,11 @@ __all__ = [
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
+    "batch_norm_act",
     "broadcast_to",
     "ceil",
     "channel_sum",
+    "channel_window",
     "cholesky",
     "clip",
     "concatenate",
@@ -230,6 +233,7 @@ __all__ = [
     "leaky_relu",
     "less",
     "less_equal",
+    "local_response_norm",
     "log",
     "log1p",
     "log_softmax",
@@ -299,6 +303,7 @@ __all__ = [
     "sqrt",
     "squeeze",
     "stack",
+    "standardize",
     "std",
     "subtract",
     "sum",

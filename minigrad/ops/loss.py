@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
-from minigrad.backend import device_of, in_single, raw, shape_of, xp
+from minigrad.backend import device_of, floating, in_single, kernels, raw, shape_of, xp
 from minigrad.engine import op
 from minigrad.ops.axes import one_axis
 from minigrad.ops.elementwise import mask
 from minigrad.ops.index import take_along_axis
 from minigrad.ops.reduce import sum
-from minigrad.ops.shape import broadcast_to, reshape, squeeze
+from minigrad.ops.shape import broadcast_to, expand_dims, reshape, squeeze
 from minigrad.ops.transcendental import exp
 
 
@@ -41,6 +41,32 @@ def log_softmax(x, axis=-1):
 log_softmax.vjp(x=lambda g, out, axis: g - exp(out) * sum(g, axis, True))
 
 
+@op(aux=("top", "rest"))
+def _log_loss(x, target):
+    return kernels(x).cross_entropy(x, target)
+
+
+@op
+def _log_loss_input(g, x, target, top, rest):
+    return kernels(x).cross_entropy_input(g, x, target, top, rest)
+
+
+# `top` and `rest` depend on x, and are not differentiated: the rules of `_log_loss_input` know that.
+_log_loss.vjp(x=lambda g, x, target, top, rest: _log_loss_input(g, x, target, top, rest))
+
+
+def _log_loss_input_x(u, g, x):
+    p = softmax(x, 1)
+    v = u * expand_dims(g, 1)
+    return p * (v - sum(v * p, 1, True))
+
+
+_log_loss_input.vjp(
+    g=lambda u, x, target: sum(u * softmax(x, 1), 1) - _picked(u, expand_dims(target, 1), 1),
+    x=_log_loss_input_x,
+)
+
+
 def cross_entropy(x, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0):
     """The loss of a classifier: -log(softmax(x)[target]), or -sum(target * log_softmax(x)) for a distribution.
 
@@ -64,7 +90,7 @@ def cross_entropy(x, target, weight=None, ignore_index=-100, reduction="mean", l
     >>> mg.cross_entropy(mg.zeros((2, 10)), mg.tensor([3, 7]))
     tensor(2.3025851)
     """
-    shape = shape_of(x)
+    x, shape = floating("cross_entropy", x), shape_of(x)
     axis = 1 if len(shape) > 1 else 0
     library = xp(raw(x))
     if not hasattr(raw(target), "dtype"):
@@ -83,13 +109,13 @@ def cross_entropy(x, target, weight=None, ignore_index=-100, reduction="mean", l
     classes = shape[axis]
     if weight is not None and shape_of(weight) != (classes,):
         raise ValueError(f"weight must have shape ({classes},), one number for each class, got {shape_of(weight)}")
-    logs = log_softmax(x, axis)
     along = tuple(classes if a == axis else 1 for a in range(len(shape)))
     weights = None if weight is None else reshape(weight, along)
 
     if target.dtype.kind == "f":
         if target.shape != shape:
             raise ValueError(f"a floating target is a distribution and has the shape of x {shape}, got {target.shape}")
+        logs = log_softmax(x, axis)
         if label_smoothing:
             target = target * (1 - label_smoothing) + label_smoothing / classes
         each = -sum(target * logs if weights is None else target * logs * weights, axis)
@@ -108,15 +134,17 @@ def cross_entropy(x, target, weight=None, ignore_index=-100, reduction="mean", l
         raise ValueError(
             f"target must lie in 0 ... {classes - 1}, the classes of x {shape}; got {int(target[wrong][0])}"
         )
-    index = library.expand_dims(library.where(kept, target, 0), axis)
-    each = -_picked(logs, index, axis)
+    index = library.where(kept, target, 0)
+    single = len(shape) == 1
+    each = _log_loss(expand_dims(x, 0), index.reshape(1))[0].reshape(()) if single else _log_loss(x, index)[0]
     scale = library.asarray(kept)
     if weights is not None:
-        scale = scale * _picked(broadcast_to(weights, shape), index, axis)
+        scale = scale * _picked(broadcast_to(weights, shape), library.expand_dims(index, axis), axis)
         each = mask(each, kept) * scale
     else:
         each = mask(each, scale)
     if label_smoothing:
+        logs = log_softmax(x, axis)
         spread = -sum(logs if weights is None else logs * weights, axis) / classes
         each = (1 - label_smoothing) * each + label_smoothing * mask(spread, kept)
     return _reduced(each, reduction, int(scale.sum()) if weights is None else sum(scale))

@@ -7,8 +7,10 @@ from typing import Any
 
 from minigrad import Tensor, conv, conv_transpose, zeros
 from minigrad.nn import init
-from minigrad.nn.module import Module, Parameter
-from minigrad.window import AXES, Geometry, explain, paddings, per_axis
+from minigrad.nn.layers.images import expect_images
+from minigrad.nn.module import Module
+from minigrad.nn.parameter import Parameter, Uninitialized, UninitializedParameter
+from minigrad.window import Geometry, explain, paddings, per_axis
 
 Size = int | tuple[int, ...]
 
@@ -22,9 +24,11 @@ class Convolution(Module):
     dims: int | None = None
     transposed = False
 
+    output_padding: tuple[int, ...] = ()
+
     def __init__(
         self,
-        in_channels: int,
+        in_channels: int | None,
         out_channels: int,
         kernel_size: Size,
         stride: Size = 1,
@@ -33,13 +37,10 @@ class Convolution(Module):
         groups: int = 1,
         bias: bool = True,
         padding_mode: str = "zeros",
-        output_padding: Size = 0,
     ):
-        if groups < 1 or in_channels % groups or out_channels % groups:
-            raise ValueError(
-                f"groups must divide in_channels and out_channels, got groups={groups}, in_channels={in_channels}, "
-                f"out_channels={out_channels}"
-            )
+        for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
+            if channels is not None:
+                self.check_groups(name, channels, groups)
         n = self.dims or (len(kernel_size) if isinstance(kernel_size, (tuple, list)) else 0)
         if not n:
             raise ValueError(f"kernel_size must have one size for each spatial axis, got {kernel_size!r}")
@@ -53,35 +54,39 @@ class Convolution(Module):
         self.padding = padding if isinstance(padding, str) else tuple(low for low, _ in pairs) if alike else pairs
         self.groups = groups
         self.padding_mode = padding_mode
-        self.output_padding = per_axis("output_padding", output_padding, n, 0)
-        first, second = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
-        # In memory (*kernel, in, out), as the kernels multiply it; its gradient and an optimizer's state follow.
-        lying = zeros((*self.kernel_size, second // groups, first))
-        self.weight = Parameter(lying.transpose((n + 1, n, *range(n))))
+        self.weight = UninitializedParameter() if in_channels is None else Parameter(self.zero_weight(in_channels))
         self.bias = Parameter(zeros(out_channels)) if bias else None
         self.reset_parameters()
 
+    @staticmethod
+    def check_groups(name: str, channels: int, groups: int) -> None:
+        """Raise for channels that the groups do not divide."""
+        if groups < 1 or channels % groups:
+            raise ValueError(f"groups must divide {name}, got groups={groups} and {name}={channels}")
+
+    def zero_weight(self, in_channels: int) -> Tensor:
+        """Zeros of the weight's shape; in memory (*kernel, in, out), as the kernels multiply it."""
+        first, second = (in_channels, self.out_channels) if self.transposed else (self.out_channels, in_channels)
+        n = len(self.kernel_size)
+        return zeros((*self.kernel_size, second // self.groups, first)).transpose((n + 1, n, *range(n)))
+
+    def accept(self, x: Tensor) -> None:
+        """Raise for an input that does not fit; the first batch decides about channels that were left open."""
+        expect_images(self, x, len(self.kernel_size), self.in_channels)
+        if isinstance(self.weight, Uninitialized):
+            self.check_groups("in_channels", x.shape[1], self.groups)
+            self.in_channels = x.shape[1]
+            self.weight.materialize(self.zero_weight(self.in_channels))
+            self.reset_parameters()
+
     def reset_parameters(self) -> None:
         """Draw new initial values, as PyTorch does."""
+        if isinstance(self.weight, Uninitialized):
+            return
         init.kaiming_uniform_(self.weight, a=math.sqrt(5))
         fan_in, _ = init.fans(self.weight.shape)
         if self.bias is not None and fan_in:
             init.uniform_(self.bias, -1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in))
-
-    def check_input(self, x: Tensor) -> None:
-        """Raise for an input of another rank or with other channels than this layer takes."""
-        name, n = type(self).__name__, len(self.kernel_size)
-        axes = AXES.get(n, ", ".join(f"D{i + 1}" for i in range(n)))
-        if x.ndim != n + 2:
-            hint = "; for a single sample put x[None]" if x.ndim == n + 1 else ""
-            raise ValueError(f"{name} expects (N, {self.in_channels}, {axes}), got an input of shape {x.shape}{hint}")
-        if x.shape[1] != self.in_channels:
-            last = x.shape[-1] == self.in_channels
-            hint = f"; the last axis has that many: inputs are (N, C, {axes}) here" if last else ""
-            raise ValueError(
-                f"{name} expects {self.in_channels} channels, got {x.shape[1]}: its input of shape {x.shape} is "
-                f"(N, C, {axes}){hint}"
-            )
 
     def extra_repr(self) -> str:
         """The arguments, as PyTorch shows them: those that differ from their defaults, and the stride."""
@@ -102,7 +107,8 @@ class ConvNd(Convolution):
     dilation*(kernel_size - 1) - 1) / stride) + 1 along each axis.
 
     Args:
-        in_channels, out_channels: how many channels come in and go out; groups must divide both.
+        in_channels, out_channels: how many channels come in and go out; groups must divide both. in_channels=None takes
+            it from the first batch (PyTorch: LazyConv2d).
         kernel_size: one int for each axis (for Conv1d, Conv2d and Conv3d one int will do for all).
         stride, dilation: an int, or one for each axis.
         padding: an int, one for each axis, a (low, high) pair for each axis, "valid", "same" (at any stride, which
@@ -127,23 +133,9 @@ class ConvNd(Convolution):
     (1, 3, 2, 3, 2, 3)
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Size,
-        stride: Size = 1,
-        padding: Any = 0,
-        dilation: Size = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-    ):
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode)
-
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, *spatial) -> (N, out_channels, *out)."""
-        self.check_input(x)
+        self.accept(x)
         return conv(
             x,
             self.weight,
@@ -226,7 +218,7 @@ class ConvTransposeNd(Convolution):
 
     def __init__(
         self,
-        in_channels: int,
+        in_channels: int | None,
         out_channels: int,
         kernel_size: Size,
         stride: Size = 1,
@@ -236,12 +228,12 @@ class ConvTransposeNd(Convolution):
         bias: bool = True,
         dilation: Size = 1,
     ):
-        options = (stride, padding, dilation, groups, bias, "zeros", output_padding)
-        super().__init__(in_channels, out_channels, kernel_size, *options)
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias)
+        self.output_padding = per_axis("output_padding", output_padding, len(self.kernel_size), 0)
 
     def forward(self, x: Tensor, output_size: Size | None = None) -> Tensor:
         """(N, in_channels, *spatial) -> (N, out_channels, *out); the spatial sizes wanted stand for output_padding."""
-        self.check_input(x)
+        self.accept(x)
         return conv_transpose(
             x,
             self.weight,

@@ -6,14 +6,15 @@ import math
 
 from minigrad import Tensor, zeros
 from minigrad.nn import init
-from minigrad.nn.module import Module, Parameter
+from minigrad.nn.module import Module
+from minigrad.nn.parameter import Parameter, Uninitialized, UninitializedParameter
 
 
 class Linear(Module):
     """`y = x @ weight.T + bias` on the last axis, (..., in_features) -> (..., out_features).
 
     Args:
-        in_features: the size of the last axis of the input.
+        in_features: the size of the last axis of the input; None takes it from the first batch (PyTorch: LazyLinear).
         out_features: the size of the last axis of the output.
         bias: whether to add one learned number to each output.
 
@@ -30,21 +31,27 @@ class Linear(Module):
     (8, 120)
     """
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True):
+    def __init__(self, in_features: int | None, out_features: int, bias: bool = True):
         self.in_features = in_features
         self.out_features = out_features
-        self.weight = Parameter(zeros((out_features, in_features)))
+        self.weight = UninitializedParameter() if in_features is None else Parameter(zeros((out_features, in_features)))
         self.bias = Parameter(zeros(out_features)) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw new initial values, as PyTorch does; a layer without inputs has nothing to draw and a bias of 0."""
+        if isinstance(self.weight, Uninitialized):
+            return
         init.kaiming_uniform_(self.weight, a=math.sqrt(5))
         if self.bias is not None and self.in_features:
             init.uniform_(self.bias, -1 / math.sqrt(self.in_features), 1 / math.sqrt(self.in_features))
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in_features) -> (..., out_features)."""
+        if isinstance(self.weight, Uninitialized) and x.ndim:
+            self.in_features = x.shape[-1]
+            self.weight.materialize(zeros((self.out_features, self.in_features)))
+            self.reset_parameters()
         if not x.ndim or x.shape[-1] != self.in_features:
             got = x.shape[-1] if x.ndim else "a single number"
             flat = math.prod(x.shape[1:]) == self.in_features and x.ndim > 2

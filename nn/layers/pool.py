@@ -6,8 +6,9 @@ from typing import Any
 
 import minigrad
 from minigrad import Tensor
+from minigrad.nn.layers.images import expect_images
 from minigrad.nn.module import Module
-from minigrad.window import AXES, Geometry, explain, paddings, per_axis
+from minigrad.window import Geometry, explain, paddings, per_axis
 
 Size = int | tuple[int, ...]
 
@@ -24,14 +25,6 @@ class Pool(Module):
     def options(self) -> dict[str, Any]:
         """The keyword arguments of the function."""
         return {name: getattr(self, name) for name in ("stride", "padding", "ceil_mode")}
-
-    def check_input(self, x: Tensor) -> None:
-        """Raise for an input of another rank than this layer takes."""
-        if x.ndim != self.dims + 2:
-            hint = "; for a single sample put x[None]" if x.ndim == self.dims + 1 else ""
-            raise ValueError(
-                f"{type(self).__name__} expects (N, C, {AXES[self.dims]}), got an input of shape {x.shape}{hint}"
-            )
 
     def explain_size(self, shape: tuple[int, ...]) -> str:
         """The formula of the output size with its numbers."""
@@ -73,7 +66,7 @@ class ExtremePool(Pool):
 
     def forward(self, x: Tensor) -> Any:
         """(N, C, *spatial) -> (N, C, *out), and the indices if they were asked for."""
-        self.check_input(x)
+        expect_images(self, x, self.dims)
         pool = getattr(minigrad, self.function)
         return pool(x, self.kernel_size, dilation=self.dilation, return_indices=self.return_indices, **self.options())
 
@@ -173,7 +166,7 @@ class AvgPool(Pool):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, *spatial) -> (N, C, *out)."""
-        self.check_input(x)
+        expect_images(self, x, self.dims)
         return minigrad.avg_pool(
             x,
             self.kernel_size,
@@ -233,7 +226,7 @@ class LPPool(Pool):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, *spatial) -> (N, C, *out)."""
-        self.check_input(x)
+        expect_images(self, x, self.dims)
         return minigrad.lp_pool(x, self.norm_type, self.kernel_size, stride=self.stride, ceil_mode=self.ceil_mode)
 
     def extra_repr(self) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 
 import minigrad
 from minigrad import Tensor
+from minigrad.nn.layers.images import expect_images
 from minigrad.nn.module import Module
-from minigrad.window import AXES
 
 OutputSize = int | None | tuple[int | None, ...]
 
@@ -27,14 +27,6 @@ class AdaptivePool(Module):
     def __init__(self, output_size: OutputSize):
         self.output_size = output_size
 
-    def check_input(self, x: Tensor) -> None:
-        """Raise for an input of another rank than this layer takes."""
-        if x.ndim != self.dims + 2:
-            hint = "; for a single sample put x[None]" if x.ndim == self.dims + 1 else ""
-            raise ValueError(
-                f"{type(self).__name__} expects (N, C, {AXES[self.dims]}), got an input of shape {x.shape}{hint}"
-            )
-
     def extra_repr(self) -> str:
         """The size, as PyTorch shows it."""
         return f"output_size={self.output_size}"
@@ -45,7 +37,7 @@ class AdaptiveAvgPool(AdaptivePool):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, *spatial) -> (N, C, *output_size)."""
-        self.check_input(x)
+        expect_images(self, x, self.dims)
         return minigrad.adaptive_avg_pool(x, self.output_size)
 
 
@@ -93,7 +85,7 @@ class AdaptiveMaxPool(AdaptivePool):
 
     def forward(self, x: Tensor) -> Any:
         """(N, C, *spatial) -> (N, C, *output_size), and the indices if they were asked for."""
-        self.check_input(x)
+        expect_images(self, x, self.dims)
         return minigrad.adaptive_max_pool(x, self.output_size, return_indices=self.return_indices)
 
 

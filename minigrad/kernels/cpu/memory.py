@@ -48,6 +48,26 @@ def as_runs(x: Array) -> Array:
     return x.reshape(*x.shape[:-2], x.shape[-2] * x.shape[-1])
 
 
+def bits(x: Array) -> Array:
+    """The same memory as integers."""
+    return x.view(f"i{x.dtype.itemsize}")
+
+
+def chosen(x: Array, keep: Array, out: Array | None = None) -> Array:
+    """The bits of x where `keep` holds, else 0: a choice without branches, exact for inf and nan too."""
+    return np.multiply(bits(x), keep, out=out)
+
+
+def as_rows(x: Array) -> Array:
+    """(N, C, *spatial) as (pixels, C), contiguous; no copy where the memory lies so already."""
+    return pixels_first(x).reshape(-1, x.shape[1])
+
+
+def as_images(rows: Array, shape: Sizes) -> Array:
+    """(pixels, C) as (N, C, *spatial), a view: the way back."""
+    return channels_second(rows.reshape(*shape[2:], *shape[:2]))
+
+
 def accumulator(*arrays: Array) -> np.dtype:
     """The dtype in which products of these are summed: float16 in float32, which is also 20 times faster in NumPy."""
     dtype = np.result_type(*arrays)

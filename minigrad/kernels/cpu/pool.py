@@ -14,7 +14,9 @@ from minigrad.kernels.cpu.memory import (
     Sizes,
     accumulator,
     as_runs,
+    bits,
     channels_second,
+    chosen,
     clear_outside,
     meetings,
     pixels_first,
@@ -80,23 +82,13 @@ def _worst(dtype: np.dtype, better: Any) -> Any:
     return np.iinfo(dtype).min if better is np.maximum else np.iinfo(dtype).max
 
 
-def _bits(x: Array) -> Array:
-    """The same memory as integers."""
-    return x.view(f"i{x.dtype.itemsize}")
-
-
-def _chosen(x: Array, keep: Array, out: Array | None = None) -> Array:
-    """The bits of x where `keep` holds, else 0: a choice without branches, exact for inf and nan too."""
-    return np.multiply(_bits(x), keep, out=out)
-
-
 def pool_gather(x: Array, tap: Array, kernel: Sizes, geometry: Geometry) -> Array:
     """From each window of x (N, C, *spatial), the element at its tap (N, C, *out)."""
     runs, taps = as_runs(pixels_first(x)), as_runs(pixels_first(tap))
     out = np.zeros(taps.shape, x.dtype)
     for block in sweeps(taps.shape[:-1], taps.shape[-1]):
         for number, inside, source in meetings(kernel, x.shape[2:], block, geometry):
-            _bits(out[block])[inside] |= _chosen(runs[source], taps[block][inside] == number)
+            bits(out[block])[inside] |= chosen(runs[source], taps[block][inside] == number)
     return channels_second(out.reshape(*tap.shape[2:], *tap.shape[:2]))
 
 
@@ -110,9 +102,9 @@ def pool_scatter(g: Array, tap: Array, kernel: Sizes, geometry: Geometry, shape:
         for number, inside, source in meetings(kernel, shape[2:], block, geometry):
             won = taps[block][inside] == number
             if apart:  # no element lies in two windows
-                _chosen(runs[block][inside], won, out=_bits(total)[source])
+                chosen(runs[block][inside], won, out=bits(total)[source])
             else:
-                total[source] += _chosen(runs[block][inside], won).view(total.dtype)
+                total[source] += chosen(runs[block][inside], won).view(total.dtype)
     return channels_second(total.reshape(*shape[2:], *shape[:2])).astype(g.dtype, copy=False)
 
 

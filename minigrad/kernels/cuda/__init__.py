@@ -1,6 +1,7 @@
 """The kernels that serve CuPy arrays: the same names and signatures as those of the CPU."""
 
 from minigrad.kernels.cuda.conv import channel_sum, conv, conv_input, conv_weight
+from minigrad.kernels.cuda.norm import affine, lrn, lrn_input, moments, norm_backward
 from minigrad.kernels.cuda.pool import (
     avg_pool,
     avg_pool_input,
@@ -11,17 +12,25 @@ from minigrad.kernels.cuda.pool import (
     pool_scatter,
     unfold,
 )
+from minigrad.kernels.cuda.softmax import cross_entropy, cross_entropy_input
 
 __all__ = [
+    "affine",
     "avg_pool",
     "avg_pool_input",
     "channel_sum",
     "conv",
     "conv_input",
     "conv_weight",
+    "cross_entropy",
+    "cross_entropy_input",
     "fold",
+    "lrn",
+    "lrn_input",
     "max_pool",
     "min_pool",
+    "moments",
+    "norm_backward",
     "pool_gather",
     "pool_scatter",
     "unfold",

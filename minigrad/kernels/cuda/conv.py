@@ -20,8 +20,10 @@ from minigrad.kernels.cuda.loader import (
     launch,
     pixels_last,
     rank_for,
+    rows_of,
     stride_fields,
     strides,
+    sum_dtype,
     widened,
     window,
     window_fields,
@@ -119,12 +121,6 @@ def _is_matmul(w_shape: Sizes, geometry: Geometry) -> bool:
     return plain and max(geometry.stride) == 1 and not any(map(any, geometry.padding))
 
 
-def _rows(x: Array) -> Array:
-    """x (N, C, *spatial) as (pixels, C); a copy unless it lies in memory as (N, *spatial, C)."""
-    last = x.transpose(0, *range(2, x.ndim), 1)
-    return last.reshape(prod(last.shape[:-1]), x.shape[1])
-
-
 def conv(x: Array, w: Array, b: Array | None, geometry: Geometry) -> Array:
     """Cross-correlation of x (N, C, *spatial) with w (K, C/groups, *kernel), plus b (K,) or None -> (N, K, *out)."""
     shape = (x.shape[0], w.shape[0], *out_sizes(x.shape[2:], w.shape[2:], geometry))
@@ -134,7 +130,7 @@ def conv(x: Array, w: Array, b: Array | None, geometry: Geometry) -> Array:
     b = rest[0] if rest else None
     if _is_matmul(w.shape, geometry):
         ctype("convolution", x)
-        rows = xp(x).matmul(_rows(x), w.reshape(w.shape[:2]).T)
+        rows = xp(x).matmul(rows_of(x), w.reshape(w.shape[:2]).T)
         if b is not None:
             rows += b
         return rows.reshape(shape[0], *shape[2:], shape[1]).transpose(0, len(shape) - 1, *range(1, len(shape) - 1))
@@ -162,7 +158,7 @@ def conv_input(w: Array, g: Array, geometry: Geometry, shape: Sizes) -> Array:
     w, g, n = w.astype(dtype, copy=False), g.astype(dtype, copy=False), w.ndim - 2
     if _is_matmul(w.shape, geometry):
         ctype("convolution", g)
-        rows = xp(g).matmul(_rows(g), w.reshape(w.shape[:2]))
+        rows = xp(g).matmul(rows_of(g), w.reshape(w.shape[:2]))
         return rows.reshape(shape[0], *shape[2:], shape[1]).transpose(0, n + 1, *range(1, n + 1))
     dx = pixels_last(shape, dtype, xp(g).empty)
     if not g.size or not w.size:
@@ -189,7 +185,8 @@ def conv_weight(x: Array, g: Array, geometry: Geometry, shape: Sizes) -> Array:
     library = xp(x)
     if _is_matmul(shape, geometry):
         ctype("convolution", x)
-        return library.matmul(_rows(x).T, _rows(g)).reshape(*shape[2:], inputs, shape[0]).transpose(n + 1, n, *range(n))
+        dots = library.matmul(rows_of(x).T, rows_of(g))
+        return dots.reshape(*shape[2:], inputs, shape[0]).transpose(n + 1, n, *range(n))
     dw = library.empty((*shape[2:], inputs, shape[0]), dtype).transpose(n + 1, n, *range(n))
     if not x.size or not g.size:
         dw[...] = 0
@@ -207,7 +204,7 @@ def conv_weight(x: Array, g: Array, geometry: Geometry, shape: Sizes) -> Array:
     tiles = (-(-rows // TILE), -(-outputs // TILE))
     depth = g.shape[0] * prod(g.shape[2:])
     shares = max(1, min(SHARES // (prod(tiles) * groups), -(-depth // THREADS)))
-    partial = library.empty((shares, groups, rows, outputs), np.float64 if c == "double" else np.float32)
+    partial = library.empty((shares, groups, rows, outputs), sum_dtype(c))
     none = np.uintp(0)
     blocks = (*tiles, shares * groups)
     arguments = (x, none, none, none, g, partial, form, np.int32(shares))
@@ -218,7 +215,7 @@ def conv_weight(x: Array, g: Array, geometry: Geometry, shape: Sizes) -> Array:
 
 def channel_sum(g: Array) -> Array:
     """The sum over all axes of g (N, C, *spatial) but the second."""
-    rows, dtype = _rows(g), np.float32 if g.itemsize == 2 else g.dtype
+    rows, dtype = rows_of(g), np.float32 if g.itemsize == 2 else g.dtype
     parts = min(1024, len(rows) // 64)
     if parts > 1:  # in two steps: CuPy sums a few long columns with a few blocks, and a GPU has room for many
         whole = len(rows) // parts * parts

@@ -9,26 +9,35 @@ from __future__ import annotations
 import sys
 from functools import cache
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minigrad.backend import xp
+
 Array = Any
 
 FOLDER = Path(__file__).parent
-FILES = ("conv", "pool")
+FILES = ("conv", "pool", "norm", "softmax")
 OPTIONS = ("-std=c++17",)
 # The type of C++ for each dtype of an array, and the dtype in which it is summed.
 TYPES = {"float16": "half", "bfloat16": "bfloat16", "float32": "float", "float64": "double"}
 DTYPES = tuple(TYPES.values())
 RANKS = (1, 2, 3, 6)  # spatial axes that there are instances for; an array gets axes of length 1 up to the next
+WITHOUT_RANK = {  # on rows of pixels, whatever the number of axes
+    "norm": ("moments", "merge_moments", "affine", "norm_sums", "norm_input", "lrn", "lrn_terms", "lrn_input"),
+    "softmax": ("cross_entropy", "cross_entropy_input"),
+}
 THREADS = 256  # of a block, in all kernels
 BLOCKS = 1 << 16  # of kernels that loop over their elements: more would only wait
 
 
 def expressions(file: str, ctype: str) -> tuple[str, ...]:
     """Every instance of a file's kernels for one type."""
+    if file in WITHOUT_RANK:
+        return tuple(f"{name}<{ctype}>" for name in WITHOUT_RANK[file])
     found: list[str] = []
     for rank in RANKS:
         if file == "conv":
@@ -83,6 +92,22 @@ def ctype(name: str, *arrays: Array) -> str:
             f"convert them, for example with .to('float32')"
         )
     return TYPES[dtypes.pop()]
+
+
+def sum_dtype(ctype: str) -> type:
+    """The dtype that a type of the kernels is summed in."""
+    return np.float64 if ctype == "double" else np.float32
+
+
+def rows_of(x: Array) -> Array:
+    """x (N, C, *spatial) as (pixels, C); a copy unless it lies in memory as (N, *spatial, C), or nearly so."""
+    last = x.transpose(0, *range(2, x.ndim), 1)
+    return last.reshape(prod(last.shape[:-1]), x.shape[1])
+
+
+def as_rows(x: Array) -> Array:
+    """The same, contiguous."""
+    return xp(x).ascontiguousarray(rows_of(x))
 
 
 def rank_for(name: str, n: int) -> int:

@@ -17,6 +17,7 @@ from minigrad.kernels.cuda.loader import (
     rank_for,
     stride_fields,
     strides,
+    sum_dtype,
     window,
     window_fields,
 )
@@ -94,7 +95,7 @@ def _inverse(divisor: tuple, dtype: Any) -> np.ndarray:
 
 def _scales(divisor: Any, c: str, library: Any) -> tuple:
     """The `scales` and the `scale` of pool.cu: a number for each position and nothing, or nothing and one number."""
-    dtype = np.float64 if c == "double" else np.float32
+    dtype = sum_dtype(c)
     if isinstance(divisor, tuple):
         return library.asarray(_inverse(divisor, dtype)), dtype(0)
     return np.uintp(0), dtype(1 / divisor)
