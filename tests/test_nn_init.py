@@ -154,6 +154,15 @@ def test_the_true_fans_are_the_numbers_of_gradients_that_are_not_zero(layer, sha
     assert ((layer(bump) - layer(np.zeros_like(bump))).detach().numpy() != 0).sum() == fan_out
 
 
+@pytest.mark.parametrize("layer", [nn.Linear(None, 3), nn.Conv2d(None, 4, 3)], ids=lambda v: type(v).__name__)
+def test_a_layer_without_a_size_is_not_passed_over(layer):
+    for call in (nn.init.fans_of, lambda layer: nn.init.alexnet_(nn.Sequential(nn.Linear(2, 2), layer))):
+        with pytest.raises(ValueError, match=rf"{type(layer).__name__}\(.*\) has no size yet: run a batch through the"):
+            call(layer)
+    layer(mg.zeros((1, 5)) if isinstance(layer, nn.Linear) else mg.zeros((1, 5, 3, 3)))
+    assert nn.init.fans_of(layer) == ((5, 3) if isinstance(layer, nn.Linear) else (45, 36))
+
+
 def test_fans_of_says_what_it_knows():
     with pytest.raises(TypeError, match="fans_of knows the layers with weights, from Linear to Subsampling, got ReLU"):
         nn.init.fans_of(nn.ReLU())

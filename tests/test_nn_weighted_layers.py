@@ -42,7 +42,7 @@ def test_the_row_of_padding_starts_at_zero_and_is_not_learned() -> None:
     assert layer.weight.grad.numpy()[:, 0].tolist() == [0, 1, 0, 0, 0, 0, 0]
 
     def two_words(weight: mg.Tensor) -> mg.Tensor:
-        layer.weight = weight
+        vars(layer)["weight"] = weight
         return layer(np.array([1, 3, 3])) ** 2
 
     mg.check_gradients(two_words, rand(7, 4))
@@ -146,7 +146,7 @@ def test_lenet5_of_1998_counts_its_parameters() -> None:
     """S2 12, S4 32, F6 10,164; the centres are no trainable parameters: LeNet-5 has 60,000, and 60,840 with them."""
 
     def trainable(layer: nn.Module) -> int:
-        return sum(p.size for p in layer.parameters() if p.requires_grad)
+        return sum(p.size for p in layer.parameters())
 
     assert trainable(nn.Subsampling(6)) == 12
     assert trainable(nn.Subsampling(16)) == 32
@@ -231,7 +231,12 @@ def test_embedding_draws_from_the_normal_distribution() -> None:
         (
             lambda: nn.Subsampling(6)(mg.zeros((1, 3, 4, 4))),
             ValueError,
-            "Subsampling expects (N, 6, H, W), got an input of shape (1, 3, 4, 4)",
+            "Subsampling expects 6 channels, got 3: its input of shape (1, 3, 4, 4) is (N, C, H, W)",
+        ),
+        (
+            lambda: nn.Subsampling(6)(mg.zeros((6, 4, 4))),
+            ValueError,
+            "Subsampling expects (N, 6, H, W), got an input of shape (6, 4, 4); for a single sample put x[None]",
         ),
         (lambda: nn.RBFOutput([1.0]), ValueError, "centres must have the shape (classes, features), got (1,)"),
         (

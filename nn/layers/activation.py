@@ -10,7 +10,8 @@ from __future__ import annotations
 import minigrad
 from minigrad import Tensor, full
 from minigrad.nn import init
-from minigrad.nn.module import Module, Parameter
+from minigrad.nn.module import Module
+from minigrad.nn.parameter import Parameter
 
 
 class Inplace(Module):

@@ -6,7 +6,8 @@ from typing import Any, Self
 
 from minigrad import Tensor, asarray, no_grad, where, zeros
 from minigrad.nn import init
-from minigrad.nn.module import Module, Parameter
+from minigrad.nn.module import Module
+from minigrad.nn.parameter import Parameter
 
 
 class Embedding(Module):
