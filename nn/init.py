@@ -62,15 +62,11 @@ def fans_of(layer: Module) -> tuple[int, int]:
 
     if isinstance(layer, (linear.Linear, conv.Convolution)):
         _need_size(layer, layer.weight)
-    if isinstance(layer, linear.Linear):
-        out, seen = layer.weight.shape
-        return seen, out
-    if isinstance(layer, conv.Convolution):
-        taps = math.prod(layer.kernel_size)
-        seen, out = layer.weight.shape[:2] if layer.transposed else layer.weight.shape[1::-1]
-        return (
-            (seen // layer.groups * taps, out * taps) if layer.transposed else (seen * taps, out // layer.groups * taps)
-        )
+        fan_in, fan_out = fans(layer.weight.shape)
+        if isinstance(layer, linear.Linear):
+            return fan_in, fan_out
+        fan_out //= layer.groups
+        return (fan_out, fan_in) if layer.transposed else (fan_in, fan_out)
     if isinstance(layer, local.LocallyConnected2d):
         taps = math.prod(layer.kernel_size)
         return layer.in_channels * taps, layer.out_channels * taps

@@ -148,7 +148,7 @@ def test_the_device_has_its_own_generator() -> None:
             lambda: nn.Dropout2d()(mg.zeros((3, 4, 5))),
             r"Dropout2d expects \(N, C, H, W\), got an input of shape \(3, 4, 5\); for a single sample put x\[None\]",
         ),
-        (lambda: nn.Dropout1d()(mg.zeros(3)), r"Dropout1d expects \(N, C, L\), got an input of shape \(3,\)\n"),
+        (lambda: nn.Dropout1d()(mg.zeros(3)), r"Dropout1d expects \(N, C, L\), got an input of shape \(3,\); "),
         (lambda: nn.DropPath(0.5)(mg.zeros(())), "DropPath expects a batch, .*, got a single number"),
     ],
 )
