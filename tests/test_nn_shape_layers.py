@@ -95,7 +95,7 @@ def test_pixels_lie_in_the_order_of_the_device() -> None:
         channels_last = np.ascontiguousarray(image(2, 8, 4, 6).transpose(0, 2, 3, 1))
         x = mg.tensor(channels_last, device="cuda").transpose((0, 3, 1, 2))
         layers = [nn.PixelShuffle(2), nn.PixelUnshuffle(2), nn.Upsample(scale_factor=2), nn.ZeroPad2d(1)]
-        for layer in (*layers, nn.ReflectionPad2d(1), nn.Upsample(size=5, mode="bilinear")):
+        for layer in (*layers, nn.Maxout(2), nn.ReflectionPad2d(1), nn.Upsample(size=5, mode="bilinear")):
             strides = layer(x)._array.strides
             assert sorted(range(4), key=lambda a: -strides[a]) == [0, 2, 3, 1], layer
 
