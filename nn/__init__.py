@@ -6,7 +6,7 @@ if __name__ != "minigrad.nn":
         f"the first does not know: use `from minigrad import nn`"
     )
 
-from minigrad.nn import data, init, optim
+from minigrad.nn import averaging, data, init, optim, schedule, utils
 from minigrad.nn.layers.activation import ReLU, Sigmoid, Softmax, Tanh
 from minigrad.nn.layers.container import ModuleList, Sequential
 from minigrad.nn.layers.conv import (
@@ -97,9 +97,12 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Tanh",
+    "averaging",
     "data",
     "init",
     "load",
     "optim",
     "save",
+    "schedule",
+    "utils",
 ]
