@@ -113,8 +113,8 @@ class EMA(WeightAverage):
         TypeError: something else than a Module.
         ValueError: a decay outside [0, 1].
 
-    Source: D. Ruppert: Efficient Estimations from a Slowly Convergent Robbins-Monro Process, Cornell 1988; the form
-    with warm-up is that of TensorFlow's ExponentialMovingAverage with num_updates.
+    Source: A. Tarvainen, H. Valpola: Mean teachers are better role models, NIPS 2017, section 2; the form with warm-up
+    is that of TensorFlow's ExponentialMovingAverage with num_updates.
 
     >>> from minigrad import nn
     >>> model = nn.Linear(1, 1, bias=False)

@@ -1,4 +1,4 @@
-"""Clipping of gradients, with PyTorch's names, formulas and defaults."""
+"""Clipping of gradients, with PyTorch's names, formulas and defaults; `foreach` is not offered."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ def test_what_is_refused():
         (lambda: AveragedModel([]), "model must be a Module, got list", TypeError),
         (
             lambda: average.update(nn.Linear(3, 1)),
-            "the model is not what is averaged here: .* 'weight'",
+            r"the model is not what is averaged here: .*as \('weight', \(1, 2\)\)",
             ValueError,
         ),
         (

@@ -203,3 +203,45 @@ def test_clipping_by_value():
     nn.utils.clip_grad_value_(iter(mine), 0.5)
     torch.nn.utils.clip_grad_value_(other, 0.5)
     same_gradients(mine, other)
+
+
+# ---- L-BFGS ---------------------------------------------------------------------------------------------------------
+
+
+def rosenbrock(x):
+    return (100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum()
+
+
+@pytest.mark.parametrize("function", [rosenbrock, lambda x: (x**4 + (x - 2) ** 2).sum() + x[0] * x[1]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"lr": 1e-3},
+        {"lr": 1e-3, "max_iter": 5, "history_size": 3},
+        {"line_search_fn": "strong_wolfe"},
+        {"line_search_fn": "strong_wolfe", "max_iter": 4, "history_size": 2, "lr": 0.5},
+        {"line_search_fn": "strong_wolfe", "max_iter": 9, "max_eval": 99, "tolerance_change": 1e-6},
+    ],
+)
+def test_lbfgs(function, options):
+    start = np.array([-1.2, 1.0, 0.3, -0.5])
+    x, z = mg.tensor(start, requires_grad=True), torch.tensor(start, requires_grad=True)
+    pair = (nn.optim.LBFGS([x], **options), x), (torch.optim.LBFGS([z], **options), z)
+    for _ in range(4):
+        losses = []
+        for optimizer, p in pair:
+
+            def closure(optimizer=optimizer, p=p):
+                optimizer.zero_grad()
+                loss = function(p)
+                loss.backward()
+                return loss
+
+            losses.append(optimizer.step(closure).item())
+        assert losses[0] == pytest.approx(losses[1], rel=1e-6, abs=1e-12)
+        np.testing.assert_allclose(x.detach().numpy(), z.detach().numpy(), rtol=1e-5)
+    ours_kept, theirs_kept = (optimizer.state_dict()["state"][0] for optimizer, _ in pair)
+    for name in ("n_iter", "func_evals"):
+        assert ours_kept[name] == theirs_kept[name]
+    assert len(ours_kept["old_dirs"]) == len(theirs_kept["old_dirs"])
+    assert ours_kept.keys() <= theirs_kept.keys()

@@ -18,16 +18,18 @@ class Composition(ClosedForm):
     Abstract: a subclass defines `lr`.
     """
 
-    def __init__(self, optimizer: Optimizer, schedulers: Sequence[ClosedForm], last_epoch: int = -1):
+    def __init__(self, optimizer: Optimizer | None, schedulers: Sequence[ClosedForm], last_epoch: int = -1):
         for n, schedule in enumerate(schedulers):
             if not isinstance(schedule, ClosedForm):
                 raise TypeError(
                     f"schedulers[{n}] must be a formula in the number of steps, which {type(schedule).__name__} is not"
                 )
-            if schedule.optimizer is not optimizer:
+        owner = schedulers[0].optimizer if optimizer is None else optimizer
+        for n, schedule in enumerate(schedulers):
+            if schedule.optimizer is not owner:
                 raise ValueError(f"schedulers[{n}], a {type(schedule).__name__}, is for another optimizer")
         self.schedulers = list(schedulers)
-        super().__init__(optimizer, last_epoch)
+        super().__init__(owner, last_epoch)
 
     def state_dict(self) -> dict[str, Any]:
         """All that is needed to go on: the states of the parts are a list in it."""
@@ -126,7 +128,7 @@ class ChainedScheduler(Composition):
     def __init__(self, schedulers: Sequence[ClosedForm], optimizer: Optimizer | None = None):
         if not schedulers:
             raise ValueError("ChainedScheduler needs at least one schedule, got none")
-        super().__init__(optimizer or getattr(schedulers[0], "optimizer", None), schedulers)
+        super().__init__(optimizer, schedulers)
 
     def lr(self, t: int, i: int) -> float:
         """The learning rate of group number `i` after `t` steps."""

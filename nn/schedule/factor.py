@@ -242,7 +242,7 @@ class PolynomialLR(Factor):
     Raises:
         ValueError: total_iters that is not a positive integer, or a power that is not positive.
 
-    Source: W. Liu, A. Rabinovich, A. Berg: ParseNet, arXiv:1506.04579 (2015), section 3.3.
+    Source: W. Liu, A. Rabinovich, A. Berg: ParseNet, arXiv:1506.04579 (2015), the policy "poly".
 
     >>> import minigrad as mg
     >>> from minigrad.nn.optim import SGD

@@ -42,7 +42,7 @@ class OneCycleLR(ClosedForm):
             without momentum; from `step()`, more than total_steps steps.
 
     Source: L. Smith, N. Topin: Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates,
-    arXiv:1708.07120 (2017), section 3; in the two phases of fastai, PyTorch's default.
+    arXiv:1708.07120 (2017); in the two phases of fastai, PyTorch's default.
 
     >>> import minigrad as mg
     >>> from minigrad.nn.optim import SGD

@@ -30,7 +30,7 @@ class ReduceLROnPlateau(LRScheduler):
         ValueError: a factor outside [0, 1), or another argument outside its range.
 
     Unlike the other schedules it multiplies the learning rate that it finds, for there is no formula in the number of
-    steps; load its state after the optimizer's, or before.
+    steps; its state holds the learning rates too.
 
     >>> import minigrad as mg
     >>> from minigrad.nn.optim import SGD
