@@ -1,6 +1,7 @@
 """Clipping of gradients against the formula in float64, on both devices."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -136,3 +137,19 @@ def test_on_the_device(order):
                 np.testing.assert_allclose(a, b, rtol=1e-6 if dtype == np.float32 else 2e-3)
         with pytest.raises(ValueError, match=r"on one device, they are on \['cpu', 'cuda'\]: clip them separately"):
             clip_grad_norm_([*parameters(), *parameters(device="cuda")], 1.0)
+
+
+@pytest.mark.parametrize(
+    ("clip", "copies"), [(lambda p: clip_grad_norm_(p, 0.1), 1), (lambda p: clip_grad_value_(p, 0.1), 0)]
+)
+def test_memory(clip, copies):
+    """At most one array in the gradient's own dtype at a time."""
+    p = mg.zeros(1 << 20, requires_grad=True)
+    p.grad = mg.ones(1 << 20)
+    tracemalloc.start()
+    try:
+        clip(p)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < (copies + 0.1) * 4 * p.size
