@@ -136,6 +136,30 @@ def test_the_line_search_meets_the_strong_wolfe_conditions(function, first, c2):
     assert abs(point.slope) <= c2 * abs(start.slope)
 
 
+@pytest.mark.parametrize("first", [2.0, 10.0, 100.0, 1e4])
+@pytest.mark.parametrize("steepness", [1e6, 1e30])
+def test_the_line_search_gets_past_a_wall(first, steepness):
+    """The cubics are least near the gentle end, or at it by rounding: alone they take hundreds of steps, or stay."""
+    phi, _ = counted(lambda t: -t + steepness * mg.maximum(t - 1, 0.0) ** 2)
+    point, evals = strong_wolfe(phi, phi(0.0), first, 1.0, 1e-14, 200)
+    assert evals < 50
+    assert point.t == pytest.approx(1, abs=1e-6)
+
+
+def test_a_loss_that_rises_ends_the_growth():
+    """Still below the line of the first condition and still going down, but higher than the step before."""
+    values = iter([(-1.0, -1.0), (-0.9, -1.0), (-2.0, 0.0)])
+    visited = []
+
+    def phi(t):
+        visited.append(t)
+        f, slope = next(values)
+        return Point(t, f, None, slope)
+
+    strong_wolfe(phi, Point(0.0, 0.0, None, -1.0), 1.0, 1.0, 1e-9, 9)
+    assert visited[0] == 1 < visited[2] < visited[1]
+
+
 def test_the_line_search_without_success():
     phi, visited = counted(lambda t: -t)  # without a floor
     point, evals = strong_wolfe(phi, phi(0.0), 1.0, 1.0, 1e-9, 7)
@@ -158,6 +182,22 @@ def test_the_minimum_of_a_cubic():
     assert cubic_minimum(Point(0, 0, None, -1), Point(1, -2, None, -3), 0, 1) == 0.5
     assert cubic_minimum(Point(0, 0, None, -1), Point(1, -1, None, -1), 0, 1) == 0.5
     assert cubic_minimum(Point(0, 0, None, -1), Point(1, math.nan, None, 1), 0, 1) == 0.5
+
+
+def test_a_search_that_found_nothing_leaves_the_parameters():
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    train(lambda x: (x * x).sum(), [x], 1, lr=1e3, max_eval=2, line_search_fn="strong_wolfe")
+    assert x.tolist() == [1, 2]
+
+
+def test_a_loss_that_stays_ends_a_step():
+    """From 1 to -1 on x^2: far, but not down."""
+    x = mg.tensor([1.0], requires_grad=True)
+    optimizer, _, closure = train(lambda x: (x * x).sum(), [x], 1, lr=2.0)
+    assert (x.item(), optimizer.last["n_iter"]) == (-1, 1)
+    optimizer.param_groups[0]["lr"] = 1.0
+    optimizer.step(closure)
+    assert x.item() == 0
 
 
 def test_it_stops():

@@ -210,8 +210,11 @@ def test_all_at_once():
     factors = [(0.5 + min(t, 4) / 8) * 0.9**t * math.cos(math.pi * t / 60) ** 2 for t in range(STEPS + 1)]
     assert run(make) == [pytest.approx([0.5 * f, 0.125 * f], rel=1e-12, abs=1e-16) for f in factors]
     opt = optimizer(momentum=0.5)
-    s.ChainedScheduler([cycle()(opt), s.StepLR(opt, 3)], opt)
-    assert opt.param_groups[0]["momentum"] == 0.95
+    chain = s.ChainedScheduler([cycle()(opt), s.StepLR(opt, 4, 0.5)], opt)
+    for _ in range(7):
+        chain.step()
+    assert opt.param_groups[0]["momentum"] == pytest.approx(0.85)
+    assert opt.param_groups[0]["lr"] == pytest.approx(0.5 * 25 * 0.5)  # 25 times the initial rate, and halved once
 
 
 def test_compositions_nest():

@@ -334,7 +334,6 @@ def strong_wolfe(
         near = min(right - t, t - left) < margin
         if near and (stuck or t in (left, right)):  # twice near an end would shrink the interval by nothing
             t = right - margin if right - t < t - left else left + margin
-            near = False
         stuck = near
         new, evals = phi(t), evals + 1
         if too_high(new) or new.f >= low.f:

@@ -88,7 +88,7 @@ class CosineAnnealingWarmRestarts(ClosedForm):
         """The learning rate of group number `i` after `t` steps."""
         done, length = t, self.T_0
         if self.T_mult == 1:
-            done %= length
+            done %= length  # at once, where the loop would take ever longer
         while done >= length:  # in integers: a logarithm would be off by one cycle where it is rounded
             done, length = done - length, length * self.T_mult
         return half_wave(self.base_lrs[i], self.eta_min, done / length)
