@@ -7,7 +7,8 @@ import pytest
 
 import minigrad as mg
 from minigrad.nn.optim import LBFGS, SGD
-from minigrad.nn.optim.lbfgs import Pair, Point, cubic_minimum, direction, strong_wolfe
+from minigrad.nn.optim.lbfgs import Pair, direction
+from minigrad.nn.optim.line_search import Point, cubic_minimum, strong_wolfe
 from tests.cudaemu import fake_cupy
 
 
