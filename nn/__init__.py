@@ -35,6 +35,9 @@ from minigrad.nn.layers.activation import (
 from minigrad.nn.layers.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from minigrad.nn.layers.bilinear import Bilinear
 from minigrad.nn.layers.container import Concat, ModuleDict, ModuleList, Residual, Sequential
+from minigrad.nn import averaging, data, init, optim, schedule, utils
+from minigrad.nn.layers.activation import ReLU, Sigmoid, Softmax, Tanh
+from minigrad.nn.layers.container import ModuleList, Sequential
 from minigrad.nn.layers.conv import (
     Conv1d,
     Conv2d,
@@ -255,9 +258,12 @@ __all__ = [
     "ZeroPad1d",
     "ZeroPad2d",
     "ZeroPad3d",
+    "averaging",
     "data",
     "init",
     "load",
     "optim",
     "save",
+    "schedule",
+    "utils",
 ]
