@@ -6,7 +6,7 @@ if __name__ != "minigrad.nn":
         f"the first does not know: use `from minigrad import nn`"
     )
 
-from minigrad.nn import data, init, optim
+from minigrad.nn import averaging, data, init, optim, schedule, utils
 from minigrad.nn.layers.activation import (
     CELU,
     ELU,
@@ -35,9 +35,6 @@ from minigrad.nn.layers.activation import (
 from minigrad.nn.layers.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from minigrad.nn.layers.bilinear import Bilinear
 from minigrad.nn.layers.container import Concat, ModuleDict, ModuleList, Residual, Sequential
-from minigrad.nn import averaging, data, init, optim, schedule, utils
-from minigrad.nn.layers.activation import ReLU, Sigmoid, Softmax, Tanh
-from minigrad.nn.layers.container import ModuleList, Sequential
 from minigrad.nn.layers.conv import (
     Conv1d,
     Conv2d,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
 from minigrad import Tensor, asarray, no_grad
 from minigrad.backend import shape_of
+from minigrad.nn.layers.batch_norm import BatchNorm
 from minigrad.nn.module import Module
 
 
@@ -66,7 +67,7 @@ class WeightAverage(ABC):
         >>> model = nn.Linear(1, 1, bias=False)
         >>> average = nn.averaging.AveragedModel(model)
         >>> for value in (1.0, 3.0):
-        ...     model.load_state_dict({"weight": [[value]]})
+        ...     _ = model.load_state_dict({"weight": [[value]]})
         ...     average.update(model)
         >>> with average.applied_to(model):
         ...     print(model.weight.item())
@@ -120,7 +121,7 @@ class EMA(WeightAverage):
     >>> model = nn.Linear(1, 1, bias=False)
     >>> average = EMA(model, decay=0.75)
     >>> for value in (0.0, 4.0):
-    ...     model.load_state_dict({"weight": [[value]]})
+    ...     _ = model.load_state_dict({"weight": [[value]]})
     ...     average.update(model)
     >>> average.average["weight"]
     tensor([[1.]])
@@ -159,7 +160,7 @@ class AveragedModel(WeightAverage):
     >>> model = nn.Linear(1, 1, bias=False)
     >>> average = AveragedModel(model)
     >>> for value in (1.0, 2.0, 6.0):
-    ...     model.load_state_dict({"weight": [[value]]})
+    ...     _ = model.load_state_dict({"weight": [[value]]})
     ...     average.update(model)
     >>> average.average["weight"]
     tensor([[3.]])
@@ -170,22 +171,11 @@ class AveragedModel(WeightAverage):
         return 1 / (n + 1)
 
 
-@runtime_checkable
-class RunningStatistics(Protocol):
-    """A layer that keeps running statistics, such as batch normalization."""
-
-    momentum: float | None
-
-    def reset_running_stats(self) -> None:
-        """Forget what was seen."""
-
-
 def update_bn(loader: Iterable[Any], model: Module) -> None:
-    """Compute the running statistics of all normalization layers anew: their plain means over the batches.
+    """Compute the running statistics of all batch norms anew: their plain means over the batches.
 
     Averaged weights need it, for the statistics of no single model fit them: call it inside `applied_to`, or after
-    loading the average into a model. The layers are those with `momentum` and `reset_running_stats`; a momentum of None
-    asks them for the plain mean. The mode and the momenta are as before afterwards, even after an error.
+    loading the average into a model. The mode and the momenta are as before afterwards, even after an error.
 
     Args:
         loader: batches: arrays or Tensors, or lists or tuples whose first element is the input.
@@ -194,7 +184,7 @@ def update_bn(loader: Iterable[Any], model: Module) -> None:
     Source: P. Izmailov et al.: Averaging Weights Leads to Wider Optima and Better Generalization, UAI 2018,
     section 3.2.
     """
-    layers = [module for module in model.modules() if isinstance(module, RunningStatistics)]
+    layers = [module for module in model.modules() if isinstance(module, BatchNorm)]
     if not layers:
         return
     momenta = [layer.momentum for layer in layers]

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-import minigrad as mg
 from minigrad import nn
 from minigrad.nn.averaging import EMA, AveragedModel, update_bn
 from tests.cudaemu import fake_cupy
@@ -170,33 +169,18 @@ def test_what_is_refused():
     assert repr(average) == "EMA(n_averaged=0, decay=0.999, warmup=False)"
 
 
-class Statistics(nn.Module):
-    """The bookkeeping of batch normalization: a running mean, by momentum or as the plain mean."""
-
-    def __init__(self):
-        self.momentum = 0.1
-        self.mean, self.batches = 77.0, 55
-
-    def reset_running_stats(self):
-        self.mean, self.batches = 0.0, 0
-
-    def forward(self, x):
-        assert not mg.is_grad_enabled()
-        if self.training:
-            self.batches += 1
-            weight = 1 / self.batches if self.momentum is None else self.momentum
-            self.mean += weight * (x.mean().item() - self.mean)
-        return x - self.mean
-
-
 def test_running_statistics_are_computed_anew():
-    model = nn.Sequential(Statistics(), nn.Tanh(), Statistics()).eval()
+    model = nn.Sequential(nn.BatchNorm1d(3), nn.Tanh(), nn.BatchNorm1d(3)).to("float64").eval()
+    model[0].running_mean.copy_(77.0)
     model[1].train()
-    batches = [np.full((2, 3), value, np.float32) for value in (1.0, 2.0, 6.0)]
+    batches = [np.random.default_rng(i).standard_normal((5, 3)) + i for i in range(3)]
     update_bn([batches[0], (batches[1], "label"), [batches[2]]], model)
-    assert model[0].mean == pytest.approx(3.0)
-    assert model[2].mean == pytest.approx(np.mean(np.tanh([1 - 1, 2 - 1.5, 6 - 3])))
-    assert [(layer.momentum, layer.batches, layer.training) for layer in (model[0], model[2])] == [(0.1, 3, False)] * 2
+    np.testing.assert_allclose(model[0].running_mean.numpy(), np.mean(batches, (0, 1)), rtol=1e-12)
+    np.testing.assert_allclose(model[0].running_var.numpy(), np.var(batches, 1, ddof=1).mean(0), rtol=1e-12)
+    squashed = [np.tanh((x - x.mean(0)) / np.sqrt(x.var(0) + 1e-5)) for x in batches]
+    np.testing.assert_allclose(model[2].running_mean.numpy(), np.mean(squashed, (0, 1)), rtol=1e-10, atol=1e-14)
+    for layer in (model[0], model[2]):
+        assert (layer.momentum, layer.num_batches_tracked.item(), layer.training) == (0.1, 3, False)
     assert [module.training for module in model.modules()] == [False, False, True, False]
     with pytest.raises(AttributeError):
         update_bn(["no array"], model)

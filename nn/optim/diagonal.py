@@ -43,7 +43,7 @@ class DiagonalLM(Optimizer):
     >>> import minigrad as mg
     >>> from minigrad import nn
     >>> model = nn.Linear(2, 1, bias=False)
-    >>> model.load_state_dict({"weight": [[0.0, 0.0]]})
+    >>> _ = model.load_state_dict({"weight": [[0.0, 0.0]]})
     >>> optimizer = nn.optim.DiagonalLM(model.parameters(), lr=1.0, mu=1.0)
     >>> half_square = lambda z, target: ((z - target) ** 2).sum() / 2
     >>> x, target = mg.tensor([[1.0, 3.0]]), mg.tensor([[1.0]])
