@@ -132,7 +132,7 @@ class Bottleneck(Block):
         groups: int = 1,
         width_per_group: int = 64,
     ):
-        bias, width, outputs = norm is NoNorm, planes * width_per_group // 64 * groups, planes * self.expansion
+        bias, width, outputs = norm is NoNorm, max(1, planes * width_per_group // 64) * groups, planes * self.expansion
         first, second = (stride, 1) if version == "v1" else (1, stride)
         self.conv1 = Conv2d(inputs, width, 1, stride=first, bias=bias)
         self.bn1 = norm(width)
