@@ -23,7 +23,16 @@ def batch():
     ("kind", "options"),
     [
         (nn.optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
+        (nn.optim.SGD, {"lr": 0.01, "momentum": 0.9, "form": "caffe"}),
         (nn.optim.Adam, {"amsgrad": True, "weight_decay": 0.1, "maximize": True}),
+        (nn.optim.AdamW, {}),
+        (nn.optim.NAdam, {}),
+        (nn.optim.RMSprop, {"momentum": 0.5, "centered": True, "eps": 0.1}),
+        (nn.optim.Adagrad, {"lr_decay": 0.1}),
+        (nn.optim.Adadelta, {}),
+        (nn.optim.LARS, {"lr": 1.0, "weight_decay": 0.1}),
+        (nn.optim.LAMB, {"weight_decay": 0.1}),
+        (nn.optim.Lion, {"weight_decay": 0.1}),
     ],
 )
 def test_training_on_the_device_equals_training_on_the_cpu(kind, options, tmp_path):

@@ -2,6 +2,7 @@
 
 from minigrad.kernels.cpu.conv import channel_sum, conv, conv_input, conv_weight, fold, unfold
 from minigrad.kernels.cpu.pool import avg_pool, avg_pool_input, max_pool, min_pool, pool_gather, pool_scatter
+from minigrad.kernels.cpu.update import update
 
 __all__ = [
     "avg_pool",
@@ -16,4 +17,5 @@ __all__ = [
     "pool_gather",
     "pool_scatter",
     "unfold",
+    "update",
 ]

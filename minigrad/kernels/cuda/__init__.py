@@ -11,6 +11,7 @@ from minigrad.kernels.cuda.pool import (
     pool_scatter,
     unfold,
 )
+from minigrad.kernels.cuda.update import update
 
 __all__ = [
     "avg_pool",
@@ -25,4 +26,5 @@ __all__ = [
     "pool_gather",
     "pool_scatter",
     "unfold",
+    "update",
 ]

@@ -17,18 +17,34 @@ import numpy as np
 Array = Any
 
 FOLDER = Path(__file__).parent
-FILES = ("conv", "pool")
+FILES = ("conv", "pool", "update")
 OPTIONS = ("-std=c++17",)
 # The type of C++ for each dtype of an array, and the dtype in which it is summed.
 TYPES = {"float16": "half", "bfloat16": "bfloat16", "float32": "float", "float64": "double"}
 DTYPES = tuple(TYPES.values())
 RANKS = (1, 2, 3, 6)  # spatial axes that there are instances for; an array gets axes of length 1 up to the next
+UPDATES = (  # the formulas of minigrad.nn.optim
+    "adadelta",
+    "adagrad",
+    "adam",
+    "caffe_sgd",
+    "lamb",
+    "lamb_norms",
+    "lars",
+    "lars_norms",
+    "lion",
+    "nadam",
+    "rmsprop",
+    "sgd",
+)
 THREADS = 256  # of a block, in all kernels
 BLOCKS = 1 << 16  # of kernels that loop over their elements: more would only wait
 
 
 def expressions(file: str, ctype: str) -> tuple[str, ...]:
     """Every instance of a file's kernels for one type."""
+    if file == "update":
+        return tuple(f"{name}<{ctype}>" for name in (*UPDATES, "roots"))
     found: list[str] = []
     for rank in RANKS:
         if file == "conv":
