@@ -37,7 +37,8 @@ def adam(
     v += (1 - beta2) * (g * g)
     if largest is not None:
         v = np.maximum(largest, v, out=largest)
-    p -= lr / correction1 * m / (np.sqrt(v / correction2) + eps)
+    root = correction2**0.5  # taken out of the root of v / correction2: a sweep less, as the paper says in section 2
+    p -= lr * root / correction1 * m / (np.sqrt(v) + eps * root)
 
 
 class Adam(Optimizer):

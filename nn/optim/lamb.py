@@ -22,7 +22,9 @@ from minigrad.nn.optim.update import update
 
 def direction(p, m, v, correction1, correction2, eps, weight_decay):
     """Where Adam would go, with the weight decay added."""
-    return m / correction1 / (np.sqrt(v / correction2) + eps) + weight_decay * p
+    root = correction2**0.5  # taken out of the root of v / correction2, as in Adam
+    r = root / correction1 * m / (np.sqrt(v) + eps * root)
+    return r + weight_decay * p if weight_decay else r
 
 
 @update(norms=2)

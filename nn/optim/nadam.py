@@ -33,8 +33,11 @@ def nadam(p, g, m, v, *, lr, mu, next_mu, product, beta1, beta2, correction2, ep
     m += (1 - beta1) * g
     v *= beta2
     v += (1 - beta2) * (g * g)
-    ahead = lr * (1 - mu) / (1 - product) * g + lr * next_mu / (1 - product * next_mu) * m
-    p -= ahead / (np.sqrt(v / correction2) + eps)
+    root = correction2**0.5  # taken out of the root of v / correction2, as in Adam
+    rate = lr * root
+    p -= (rate * (1 - mu) / (1 - product) * g + rate * next_mu / (1 - product * next_mu) * m) / (
+        np.sqrt(v) + eps * root
+    )
 
 
 class NAdam(Optimizer):

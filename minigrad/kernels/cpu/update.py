@@ -11,7 +11,12 @@ import numpy as np
 from minigrad.backend import order_of
 from minigrad.kernels.cpu.memory import Array, accumulator, blocks
 
-BLOCK = 1 << 15  # elements: a formula's ten or so sweeps over the blocks of four arrays stay in the cache
+# Elements: several sweeps over the blocks of four or five arrays stay in the cache, and a call for each costs little.
+BLOCK = 1 << 16
+
+# The C library gives freed memory back to the system and gets it page by page again, which takes up to four times as
+# long as the formula, unless the process has freed something larger before; glibc then keeps up to twice that size.
+np.empty(1 << 24, np.uint8)
 
 
 def update(formula: Callable, arrays: dict[str, Array], numbers: dict[str, Any], norms: int = 0) -> Any:
