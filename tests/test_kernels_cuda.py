@@ -194,6 +194,21 @@ def test_updates_of_nothing_and_of_a_number(cupy: Any) -> None:
                 np.testing.assert_allclose(value, exact, rtol=2e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("row", UPDATES, ids=lambda row: row.id)
+def test_updates_of_nan_and_infinity(row: Update, cupy: Any) -> None:
+    """What diverges shows the same on both devices."""
+    values = row.values("float64", shape=(3, 8))
+    for i, (letter, v) in enumerate(zip(row.arrays, values, strict=True)):
+        if v is not None:
+            v[i % 3, :4] = [np.nan, np.inf, 0.0, -0.0 if letter == "v" else -np.inf]
+    with np.errstate(all="ignore"):
+        arrays, found = kerneltable.updated(row, values, "row-major", cupy.asarray)
+        expected = stepped(row, values)
+    got = [a.get() for a in arrays if a is not None] + ([] if found is None else [found.get()])
+    for value, exact in zip(got, expected, strict=True):
+        np.testing.assert_allclose(value, exact, rtol=1e-12)
+
+
 def test_updates_of_what_there_is_no_kernel_for(cupy: Any) -> None:
     row = UPDATES[0]
     with pytest.raises(

@@ -31,13 +31,15 @@ def update(formula: Callable, arrays: dict[str, Array], numbers: dict[str, Any],
         returns the blocks.
     """
     p = arrays["p"]
-    dtype, order = accumulator(p), order_of(p.strides)
-    turned = {name: a.transpose(order) for name, a in arrays.items()}
-    if all(a.flags.c_contiguous for a in turned.values()):
-        turned = {name: a.reshape(-1) for name, a in turned.items()}
+    dtype = accumulator(p)
+    if not p.flags.c_contiguous:
+        order = order_of(p.strides)
+        arrays = {name: a.transpose(order) for name, a in arrays.items()}
+    if all(a.flags.c_contiguous for a in arrays.values()):
+        arrays = {name: a.reshape(-1) for name, a in arrays.items()}
     sums = [0.0] * norms
-    for block in blocks(turned["p"].shape, BLOCK):
-        parts = {name: a[block] for name, a in turned.items()}
+    for block in blocks(arrays["p"].shape, BLOCK):
+        parts = {name: a[block] for name, a in arrays.items()}
         target = parts["p"]
         parts["p"] = target.astype(dtype, copy=False)
         if "g" in parts:

@@ -224,7 +224,8 @@ template <class S> struct LambDirection {
     S correction1, correction2, eps, weight_decay;
 
     __device__ S of(S p, S m, S v) const {
-        return m / correction1 / (sqrt(v / correction2) + eps) + weight_decay * p;
+        const S r = m / correction1 / (sqrt(v / correction2) + eps);
+        return weight_decay ? r + weight_decay * p : r;
     }
 };
 
