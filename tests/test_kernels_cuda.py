@@ -216,6 +216,14 @@ def test_updates_of_what_there_is_no_kernel_for(cupy: Any) -> None:
     ):
         row.formula(*(cupy.asarray(np.ones(3, np.int64)) for _ in "pg"), **row.numbers)
 
+    def invented(p, g):
+        p -= g
+
+    with pytest.raises(
+        NotImplementedError, match=r"update\.cu has no kernel invented: write one and name it in loader\.py"
+    ):
+        cuda.update(invented, dict.fromkeys("pg", cupy.asarray(np.ones(3))), {})
+
 
 # ---- drawn shapes ---------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backend import order_of, xp
-from minigrad.kernels.cuda.loader import blocks_for, ctype, launch
+from minigrad.kernels.cuda.loader import UPDATES, blocks_for, ctype, launch
 
 Array = Any
 PARTS = 1024  # blocks of a sum at most: enough to fill a large GPU
@@ -25,7 +25,15 @@ def update(formula: Callable, arrays: dict[str, Array], numbers: dict[str, Any],
 
     Returns:
         None; if `norms` is not 0, that many Euclidean norms, an array of float64 on the device.
+
+    Raises:
+        NotImplementedError: a formula without a kernel.
     """
+    if formula.__name__ not in UPDATES:
+        raise NotImplementedError(
+            f"update.cu has no kernel {formula.__name__}: write one and name it in loader.py, or let the optimizer "
+            f"compute with arrays, without @update, by the functions of minigrad.xp(p)"
+        )
     p, library = arrays["p"], xp(arrays["p"])
     c, order = ctype("an optimizer", p), order_of(p.strides)
     if not p.size:
