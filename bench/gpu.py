@@ -903,7 +903,7 @@ SMALL = {"plain", "ragged", "grouped", "depthwise", "one by one", "a long sum", 
 
 def small(dry: bool) -> int:
     """Call each kernel a few times, each array in memory of its own: a pool would hide what is read beyond its end."""
-    from tests.kerneltable import CASES, arguments
+    from tests.kerneltable import CASES, UPDATES, arguments, updated
 
     cupy = importlib.import_module("cupy")
     if not dry:
@@ -915,6 +915,10 @@ def small(dry: bool) -> int:
             getattr(kernels, case.kernel)(*given)
             cupy.cuda.runtime.deviceSynchronize()
             print(f"small: {case.id}", flush=True)
+    for row in UPDATES:
+        updated(row, row.values("float32"), "row-major", cupy.asarray)
+        cupy.cuda.runtime.deviceSynchronize()
+        print(f"small: {row.id}", flush=True)
     return 0
 
 

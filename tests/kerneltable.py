@@ -3,7 +3,7 @@
 `CASES` has at least one call of each function that `minigrad.kernels.cpu` and `minigrad.kernels.cuda` export, with the
 options that change a kernel's path: one to three axes, every kind of padding and stride, groups, one channel a group,
 kernels of one element, more channels than a tile has, long sums, no images at all. `LAYOUTS` has the ways an array can
-lie in memory.
+lie in memory. `UPDATES` has the formulas of optimizers, which change their arrays in place, with every option.
 """
 
 from __future__ import annotations
@@ -16,6 +16,15 @@ from typing import Any
 import numpy as np
 
 from minigrad.kernels import cpu
+from minigrad.nn.optim.adadelta import adadelta
+from minigrad.nn.optim.adagrad import adagrad
+from minigrad.nn.optim.adam import adam
+from minigrad.nn.optim.lamb import lamb, lamb_norms
+from minigrad.nn.optim.lars import lars, lars_norms
+from minigrad.nn.optim.lion import lion
+from minigrad.nn.optim.nadam import nadam
+from minigrad.nn.optim.rmsprop import rmsprop
+from minigrad.nn.optim.sgd import caffe_sgd, sgd
 from minigrad.window import Geometry, out_sizes, pooling_geometry
 
 Sizes = tuple[int, ...]
@@ -194,6 +203,108 @@ classifying("vectors", (9, 10))
 classifying("many classes", (2, 101))
 classifying("pixels", (2, 3, 5, 4))
 classifying("no images", (0, 3))
+
+
+# ---- optimizers -----------------------------------------------------------------------------------------------------
+
+Numbers = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Update:
+    """A formula of nn.optim with its numbers, in the order that it names them.
+
+    `arrays` has a letter for each array: p and g of the dtype that is tried, m and v in float32 if that has 16 bits, v
+    with no negative numbers, - for None.
+    """
+
+    formula: Callable
+    name: str
+    arrays: str
+    numbers: Numbers
+
+    @property
+    def id(self) -> str:
+        return f"update-{self.formula.__name__}-{self.name}"
+
+    def values(self, dtype: Any, seed: int = 0, shape: Sizes = (5, 7, 4, 3)) -> list[np.ndarray | None]:
+        """The arrays on the host, rounded to what they are on the device."""
+        rng, dtype = np.random.default_rng(seed), np.dtype(dtype)
+        wide = np.dtype(np.float32) if dtype.itemsize == 2 else dtype
+        found: list[np.ndarray | None] = []
+        for letter in self.arrays:
+            values = rng.standard_normal(shape)
+            values = np.asarray(values**2 if letter == "v" else values)
+            found.append(None if letter == "-" else values.astype(dtype if letter in "pg" else wide))
+        return found
+
+
+UPDATES: list[Update] = []
+
+
+def updates(formula: Callable, arrays: str, numbers: Numbers, **variants: tuple[str, Numbers]) -> None:
+    """A formula with these numbers, and with some of them or some arrays changed."""
+    for name, (other, changed) in {"plain": (arrays, {}), **variants}.items():
+        assert changed.keys() <= numbers.keys()
+        UPDATES.append(Update(formula, name.replace("_", " "), other or arrays, {**numbers, **changed}))
+
+
+_ADAM = {"lr": 0.1, "beta1": 0.9, "beta2": 0.99, "correction1": 0.4, "correction2": 0.1, "eps": 1e-3}
+_DECAYED = {"weight_decay": 0.3, "maximize": True}
+_NONE = {"weight_decay": 0, "maximize": False}
+_SGD = {"lr": 0.1, "momentum": 0.9, "dampening": 0, "weight_decay": 0, "nesterov": False, "maximize": False}
+_NADAM = {"lr": 0.1, "mu": 0.8, "next_mu": 0.7, "product": 0.6, **{k: _ADAM[k] for k in ("beta1", "beta2")}}
+_NADAM = {**_NADAM, "correction2": 0.1, "eps": 1e-3, "weight_decay": 0, "decoupled": False, "maximize": False}
+updates(
+    sgd,
+    "pg-",
+    _SGD,
+    decayed=("", _DECAYED),
+    momentum=("pgm", {}),
+    nesterov=("pgm", {"nesterov": True}),
+    dampened=("pgm", {"dampening": 0.3}),
+)
+updates(caffe_sgd, "pgm", {"lr": 0.1, "momentum": 0.9, **_NONE}, decayed=("", _DECAYED))
+updates(
+    adam,
+    "pgmv-",
+    {**_ADAM, "weight_decay": 0, "decoupled": False, "maximize": False},
+    decayed=("", _DECAYED),
+    decoupled=("", {**_DECAYED, "decoupled": True}),
+    amsgrad=("pgmvv", {}),
+)
+updates(nadam, "pgmv", _NADAM, decayed=("", _DECAYED), decoupled=("", {**_DECAYED, "decoupled": True}))
+updates(
+    rmsprop,
+    "pgv--",
+    {"lr": 0.1, "alpha": 0.9, "eps": 1e-3, "weight_decay": 0, "momentum": 0.8, "maximize": False},
+    decayed=("", _DECAYED),
+    centered=("pgvm-", {"eps": 0.5}),
+    momentum=("pgv-m", {}),
+)
+updates(adagrad, "pgv", {"lr": 0.1, "eps": 1e-3, **_NONE}, decayed=("", _DECAYED))
+updates(adadelta, "pgvv", {"lr": 0.1, "rho": 0.9, "eps": 1e-3, **_NONE}, decayed=("", _DECAYED))
+updates(lion, "pgm", {"lr": 0.1, "beta1": 0.9, "beta2": 0.99, **_NONE}, decayed=("", _DECAYED))
+_LARS = {"norms": None, "lr": 0.1, "momentum": 0.9, "weight_decay": 0, "trust_coefficient": 0.2, "maximize": False}
+updates(lars_norms, "pg", {})
+updates(lars, "pgm", _LARS, scaled=("", {"norms": (3.0, 7.0), **_DECAYED}), of_zeros=("", {"norms": (3.0, 0.0)}))
+_LAMB = {k: _ADAM[k] for k in ("correction1", "correction2", "eps")}
+updates(
+    lamb_norms,
+    "pgmv",
+    {"beta1": 0.9, "beta2": 0.99, **_LAMB, **_NONE},
+    decayed=("", _DECAYED),
+)
+updates(lamb, "pmv", {"norms": None, "lr": 0.1, **_LAMB, "weight_decay": 0.3}, scaled=("", {"norms": (3.0, 7.0)}))
+
+
+def updated(row: Update, values: list, layout: str, asarray: Callable) -> tuple[list, Any]:
+    """Run a formula on a device: its arrays, changed, and what it returned."""
+    there = [None if v is None else laid_out(v, layout, asarray) for v in values]
+    norms = row.numbers.get("norms")
+    numbers = {**row.numbers, "norms": asarray(np.array(norms))} if norms else row.numbers
+    return there, row.formula(*there, **numbers)
+
 
 # ---- how an array lies in memory ------------------------------------------------------------------------------------
 

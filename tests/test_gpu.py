@@ -20,7 +20,7 @@ from minigrad import models, nn
 from minigrad.backend import raw
 from minigrad.kernels import cpu
 from tests import networks
-from tests.kerneltable import CASES, LAYOUTS, Case, arguments, difference
+from tests.kerneltable import CASES, LAYOUTS, UPDATES, Case, Update, arguments, difference, updated
 from tests.optable import ROWS, Row
 
 pytestmark = pytest.mark.gpu
@@ -84,6 +84,26 @@ def test_kernel(cupy: Any, case: Case, dtype: str) -> None:
                 assert y.dtype == dtype, layout
                 assert difference(y, e) <= KERNEL_ERRORS[dtype], layout
             np.testing.assert_array_equal(y.view("u1"), same.view("u1"), err_msg=f"not the same bits again, {layout}")
+
+
+@pytest.mark.parametrize("dtype", KERNEL_ERRORS)
+@pytest.mark.parametrize("row", UPDATES, ids=lambda row: row.id)
+def test_update(cupy: Any, row: Update, dtype: str) -> None:
+    """The formula of an optimizer in every layout, against the same formula in float64, and twice the same bits."""
+    if dtype == "bfloat16":
+        pytest.importorskip("ml_dtypes", reason="CuPy takes bfloat16 from ml_dtypes, which is not installed here")
+    values = row.values(dtype)
+    exact = [None if v is None else v.astype("float64") for v in values]
+    norms = row.formula(*exact, **row.numbers)
+    expected = [v for v in exact if v is not None] + ([] if norms is None else [np.array(norms)])
+    for layout in LAYOUTS if dtype == "float32" else ("row-major",):
+        runs = []
+        for _ in range(2):
+            arrays, found = updated(row, values, layout, cupy.asarray)
+            runs.append([host(a) for a in arrays if a is not None] + ([] if found is None else [host(found)]))
+        for value, same, e in zip(*runs, expected, strict=True):
+            assert difference(value, e) <= KERNEL_ERRORS[dtype], layout
+            np.testing.assert_array_equal(value, same, err_msg=f"not the same bits again, {layout}")
 
 
 @needs_a_device

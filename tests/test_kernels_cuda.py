@@ -22,7 +22,7 @@ from minigrad.kernels.cuda import loader
 from minigrad.window import Geometry, pooling_geometry
 from tests import kerneltable
 from tests.cudaemu import emulator, fake_cupy
-from tests.kerneltable import CASES, LAYOUTS, Case
+from tests.kerneltable import CASES, LAYOUTS, UPDATES, Case, Update
 from tests.test_conv import geometries
 from tests.test_pool import windows
 
@@ -118,6 +118,111 @@ def test_large_arrays_have_offsets_of_64_bits(case: Case, cupy: Any, monkeypatch
     got = results(getattr(cuda, case.kernel)(*there))[0]
     expected = reference(case, exact)[0]
     assert not expected.size or kerneltable.difference(got, expected) < EPS["float32"]
+
+
+# ---- optimizers -----------------------------------------------------------------------------------------------------
+
+
+def stepped(row: Update, values: list) -> list[np.ndarray]:
+    """The formula in float64 on all elements at once, without what brings it to a device: arrays and norms."""
+    exact = [None if v is None else v.astype(np.float64) for v in values]
+    found = row.formula.__wrapped__(*exact, **row.numbers)  # type: ignore[attr-defined]
+    norms = [] if found is None else [np.array([np.linalg.norm(v) for v in found])]
+    return [v for v in exact if v is not None] + norms
+
+
+def test_every_formula_has_a_kernel_and_a_row() -> None:
+    assert {row.formula.__name__ for row in UPDATES} == set(loader.UPDATES)
+    kernels = re.findall(r"__global__ void (\w+)\(", (loader.FOLDER / "update.cu").read_text())
+    assert sorted(kernels) == sorted((*loader.UPDATES, "roots"))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("row", UPDATES, ids=lambda row: row.id)
+def test_updates_against_their_formulas(row: Update, dtype: Any, cupy: Any) -> None:
+    """In every layout, one of them not dense, and in each order of threads and blocks to the same bit."""
+    error = EPS.get(dtype, 2**-8)
+    if dtype == "bfloat16":
+        dtype = pytest.importorskip(
+            "ml_dtypes", reason="NOT CHECKED: bfloat16; `make kernels` installs ml_dtypes"
+        ).bfloat16
+    values = row.values(dtype)
+    expected = stepped(row, values)
+    for layout, order in zip(LAYOUTS, (*ORDERS, "forward"), strict=True):
+        runs = []
+        for turn in (order, "reverse" if order == "forward" else "forward"):
+            with emulator.settings(order=turn):
+                arrays, found = kerneltable.updated(row, values, layout, cupy.asarray)
+            runs.append([a.get() for a in arrays if a is not None] + ([] if found is None else [found.get()]))
+        for value, other, exact in zip(*runs, expected, strict=True):
+            np.testing.assert_array_equal(value, other)
+            assert kerneltable.difference(value, exact) < (error if value.dtype == dtype else EPS["float32"])
+
+
+@pytest.mark.parametrize("row", UPDATES, ids=lambda row: row.id)
+def test_updates_write_each_element_once(row: Update, cupy: Any) -> None:
+    """Of the arrays that the formula changes; the others stay as they are."""
+    values = row.values("float64", shape=(3, 700))
+    there = [None if v is None else cupy.asarray(v) for v in values]
+    norms = row.numbers.get("norms")
+    numbers = {**row.numbers, "norms": cupy.asarray(np.array(norms))} if norms else row.numbers
+    given = [(a, v) for a, v in zip(there, values, strict=True) if a is not None]
+    same = [np.array_equal(v, e) for (_, v), e in zip(given, stepped(row, values), strict=False)]
+    with emulator.watch(*(a for (a, _), kept in zip(given, same, strict=True) if not kept)):
+        row.formula(*there, **numbers)
+    for (a, v), kept in zip(given, same, strict=True):
+        if kept:
+            np.testing.assert_array_equal(a.get(), v)
+
+
+def test_norms_of_more_elements_than_threads(cupy: Any) -> None:
+    """So that a thread adds up several, and a block several sums of blocks."""
+    lars_norms = next(row.formula for row in UPDATES if row.id == "update-lars_norms-plain")
+    p, g = np.random.default_rng(0).standard_normal((2, 1024 * 256 * 2 + 300)).astype(np.float32)
+    got = lars_norms(cupy.asarray(p), cupy.asarray(g)).get()
+    np.testing.assert_allclose(got, [np.linalg.norm(v.astype(np.float64)) for v in (p, g)], rtol=1e-6)
+
+
+def test_updates_of_nothing_and_of_a_number(cupy: Any) -> None:
+    for row in UPDATES:
+        for shape in ((0, 3), ()):
+            values = row.values("float32", shape=shape)
+            arrays, found = kerneltable.updated(row, values, "row-major", cupy.asarray)
+            expected = stepped(row, values)
+            got = [a.get() for a in arrays if a is not None] + ([] if found is None else [found.get()])
+            for value, exact in zip(got, expected, strict=True):
+                np.testing.assert_allclose(value, exact, rtol=2e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("row", UPDATES, ids=lambda row: row.id)
+def test_updates_of_nan_and_infinity(row: Update, cupy: Any) -> None:
+    """What diverges shows the same on both devices."""
+    values = row.values("float64", shape=(3, 8))
+    for i, (letter, v) in enumerate(zip(row.arrays, values, strict=True)):
+        if v is not None:
+            v[i % 3, :4] = [np.nan, np.inf, 0.0, -0.0 if letter == "v" else -np.inf]
+    with np.errstate(all="ignore"):
+        arrays, found = kerneltable.updated(row, values, "row-major", cupy.asarray)
+        expected = stepped(row, values)
+    got = [a.get() for a in arrays if a is not None] + ([] if found is None else [found.get()])
+    for value, exact in zip(got, expected, strict=True):
+        np.testing.assert_allclose(value, exact, rtol=1e-12)
+
+
+def test_updates_of_what_there_is_no_kernel_for(cupy: Any) -> None:
+    row = UPDATES[0]
+    with pytest.raises(
+        TypeError, match=r"an optimizer on CUDA takes arrays of one dtype, one of float16, .* got int64"
+    ):
+        row.formula(*(cupy.asarray(np.ones(3, np.int64)) for _ in "pg"), **row.numbers)
+
+    def invented(p, g):
+        p -= g
+
+    with pytest.raises(
+        NotImplementedError, match=r"update\.cu has no kernel invented: write one and name it in loader\.py"
+    ):
+        cuda.update(invented, dict.fromkeys("pg", cupy.asarray(np.ones(3))), {})
 
 
 # ---- drawn shapes ---------------------------------------------------------------------------------------------------
@@ -369,6 +474,16 @@ def normalise() -> None:
             cuda.cross_entropy_input(loss, there[1], cupy.asarray(target), top, rest)
 
 
+def update() -> None:
+    """A small and ragged shape through every kernel of update.cu; run under the sanitizers."""
+    with fake_cupy.install() as cupy:
+        for row in UPDATES:
+            values = row.values("float64", shape=(3, 101))
+            arrays, _ = kerneltable.updated(row, values, "row-major", cupy.asarray)
+            for value, exact in zip([a.get() for a in arrays if a is not None], stepped(row, values), strict=False):
+                np.testing.assert_allclose(value, exact, rtol=1e-12, atol=1e-12)
+
+
 def planted(name: str) -> None:
     """`convolve` with a bug in it."""
     loader.OPTIONS = (*loader.OPTIONS, f"-DPLANTED_{name}")
@@ -395,7 +510,7 @@ def sanitized(kind: str, function: Callable) -> subprocess.CompletedProcess[str]
 
 
 @pytest.mark.parametrize("kind", ["address", "thread"])
-@pytest.mark.parametrize("function", [convolve, pool, normalise])
+@pytest.mark.parametrize("function", [convolve, pool, normalise, update])
 def test_the_sanitizers_find_nothing(kind: str, function: Callable) -> None:
     run = sanitized(kind, function)
     assert run.returncode == 0, run.stdout + run.stderr

@@ -23,7 +23,16 @@ def batch():
     ("kind", "options"),
     [
         (nn.optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
+        (nn.optim.SGD, {"lr": 0.01, "momentum": 0.9, "form": "caffe"}),
         (nn.optim.Adam, {"amsgrad": True, "weight_decay": 0.1, "maximize": True}),
+        (nn.optim.AdamW, {}),
+        (nn.optim.NAdam, {}),
+        (nn.optim.RMSprop, {"momentum": 0.5, "centered": True, "eps": 0.1}),
+        (nn.optim.Adagrad, {"lr_decay": 0.1}),
+        (nn.optim.Adadelta, {}),
+        (nn.optim.LARS, {"lr": 1.0, "weight_decay": 0.1}),
+        (nn.optim.LAMB, {"weight_decay": 0.1}),
+        (nn.optim.Lion, {"weight_decay": 0.1}),
     ],
 )
 def test_training_on_the_device_equals_training_on_the_cpu(kind, options, tmp_path):
@@ -53,6 +62,44 @@ def test_training_on_the_device_equals_training_on_the_cpu(kind, options, tmp_pa
     net.to("cpu")
     assert {p.device for p in net.parameters()} == {p.grad.device for p in net.parameters()} == {"cpu"}
     assert net(images).device == "cpu"
+
+
+def test_an_optimizer_follows_its_parameters_to_another_device():
+    """What is remembered moves with them; a gradient that stayed behind is refused."""
+    layer, (x, _) = nn.Linear(28, 2), batch()
+    optimizer = nn.optim.NAdam(layer.parameters(), lr=0.1)
+    kept = []
+    for device in ("cpu", "cuda", "cpu"):
+        layer.to(device)
+        optimizer.zero_grad()
+        layer(mg.tensor(x, device=device)).sum().backward()
+        optimizer.step()
+        state = optimizer.state[layer.weight]
+        assert {mg.asarray(v).device for v in state.values() if not isinstance(v, (int, float))} == {device}
+        kept.append(mg.asarray(state["exp_avg"]).detach().to("cpu").numpy().copy())
+    gradient = layer.weight.grad.numpy()  # that of a sum of a linear function: the same each time
+    for t, m in enumerate(kept, 1):
+        np.testing.assert_allclose(m, (1 - 0.9**t) * gradient, rtol=1e-5, atol=1e-6)
+    layer.bias.grad = layer.bias.grad.to("cuda")
+    with pytest.raises(ValueError, match=r"a parameter of shape \(2,\) on cpu has a gradient of shape \(2,\) on cuda"):
+        optimizer.step()
+    assert optimizer.state[layer.weight]["step"] == 3
+
+
+def test_parameters_that_are_not_dense_and_gradients_of_another_dtype():
+    """As on the CPU: the kernel gets copies, and what it changed is brought back."""
+    found = []
+    for device in ("cpu", "cuda"):
+        base = mg.tensor(np.linspace(-1, 1, 48).reshape(4, 12), device=device)
+        p = mg.asarray(base._array[::2, 1::3].T).requires_grad_()
+        p.grad = mg.tensor(np.linspace(2, -3, 8).reshape(4, 2).astype("f4"), device=device)
+        optimizer = nn.optim.LAMB([p], lr=0.5)
+        for _ in range(3):
+            optimizer.step()
+        found.append(base.to("cpu").numpy())
+        assert p.grad.dtype == np.float32
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-12)
+    assert (found[0] != np.linspace(-1, 1, 48).reshape(4, 12)).sum() == 8
 
 
 def test_initialisers_fill_on_the_device_what_they_fill_on_the_cpu():

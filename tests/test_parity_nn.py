@@ -69,44 +69,6 @@ def test_lenet_logits_loss_and_gradients(dtype, tolerance):
         close(p.grad, q.grad, tolerance)
 
 
-OPTIMIZERS = [
-    ("SGD", {}),
-    ("SGD", {"lr": 0.1, "momentum": 0.9}),
-    ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.5, "weight_decay": 0.01}),
-    ("SGD", {"lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
-    ("SGD", {"lr": 0.01, "momentum": 0.5, "maximize": True, "weight_decay": 0.1}),
-    ("Adam", {}),
-    ("Adam", {"lr": 0.01, "betas": (0.8, 0.95), "eps": 1e-4, "weight_decay": 0.1}),
-    ("Adam", {"lr": 0.01, "amsgrad": True}),
-    ("Adam", {"lr": 0.01, "amsgrad": True, "maximize": True, "weight_decay": 0.01}),
-]
-
-
-@pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
-def test_twenty_steps(name, options):
-    rng = np.random.default_rng(0)
-    start = [rng.standard_normal(shape).astype(np.float32) for shape in ((3, 4), (5,))]
-    ours = [mg.tensor(p, requires_grad=True) for p in start]
-    theirs = [torch.tensor(p, requires_grad=True) for p in start]
-    optimizer, their_optimizer = getattr(nn.optim, name)(ours, **options), getattr(torch.optim, name)(theirs, **options)
-    for step in range(20):
-        for p, q in zip(ours, theirs, strict=True):
-            g = (rng.standard_normal(p.shape) * 3 / (1 + step)).astype(np.float32)
-            p.grad, q.grad = mg.tensor(g), torch.tensor(g)
-        optimizer.step()
-        their_optimizer.step()
-    for p, q in zip(ours, theirs, strict=True):
-        close(p, q, 2e-6)
-    our_state, their_state = optimizer.state_dict(), their_optimizer.state_dict()
-    assert our_state["param_groups"][0]["params"] == their_state["param_groups"][0]["params"]
-    for option in optimizer.defaults:
-        assert our_state["param_groups"][0][option] == their_state["param_groups"][0][option]
-    for number, kept in our_state["state"].items():
-        for key, value in kept.items():
-            theirs_kept = their_state["state"][number][key]
-            assert value == theirs_kept.item() if key == "step" else close(value, theirs_kept, 1e-5) is None
-
-
 def test_a_training_run():
     ours, theirs = both_lenets()
     x, target = batch(64)

@@ -4,9 +4,41 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad import xp
+import numpy as np
+
 from minigrad.backend import Array
-from minigrad.nn.optim.optimizer import Group, Optimizer, Params, at_least_zero, positive_lr
+from minigrad.nn.optim.optimizer import (
+    Group,
+    Optimizer,
+    Params,
+    at_least_zero,
+    count_step,
+    positive_lr,
+    remembered,
+    two_betas,
+)
+from minigrad.nn.optim.update import update
+
+
+@update
+def adam(
+    p, g, m, v, largest=None, *, lr, beta1, beta2, correction1, correction2, eps, weight_decay, decoupled, maximize
+):
+    """Algorithm 1 of Kingma and Ba; `correction1` and `correction2` are 1 - beta^t."""
+    if maximize:
+        g = -g
+    if decoupled:
+        p *= 1 - lr * weight_decay
+    elif weight_decay:
+        g = g + weight_decay * p
+    m *= beta1
+    m += (1 - beta1) * g
+    v *= beta2
+    v += (1 - beta2) * (g * g)
+    if largest is not None:
+        v = np.maximum(largest, v, out=largest)
+    root = correction2**0.5  # taken out of the root of v / correction2: a sweep less, as the paper says in section 2
+    p -= lr * root / correction1 * m / (np.sqrt(v) + eps * root)
 
 
 class Adam(Optimizer):
@@ -27,6 +59,7 @@ class Adam(Optimizer):
         weight_decay: the strength of an L2 penalty, weight_decay/2 * |p|^2, scaled like the rest of the gradient.
         amsgrad: never let the scale shrink.
         maximize: go up instead of down.
+        decoupled_weight_decay: shrink p by lr * weight_decay instead, as `AdamW` does.
 
     Raises:
         TypeError, ValueError: see `add_param_group`; options out of their range.
@@ -55,6 +88,7 @@ class Adam(Optimizer):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        decoupled_weight_decay: bool = False,
     ):
         defaults = {
             "lr": lr,
@@ -63,29 +97,31 @@ class Adam(Optimizer):
             "weight_decay": weight_decay,
             "amsgrad": amsgrad,
             "maximize": maximize,
+            "decoupled_weight_decay": decoupled_weight_decay,
         }
         super().__init__(params, defaults)
 
     def _check(self, group: Group) -> None:
         positive_lr(group)
         at_least_zero(group, "eps", "weight_decay")
-        if len(group["betas"]) != 2 or not all(0 <= beta < 1 for beta in group["betas"]):
-            raise ValueError(f"betas must be two numbers in [0, 1), got {group['betas']}")
+        two_betas(group)
 
     def _update(self, p: Array, g: Array, state: dict[str, Any], group: Group) -> None:
         beta1, beta2 = group["betas"]
-        if group["weight_decay"]:
-            g = g + group["weight_decay"] * p
-        if not state:
-            state.update(step=0, exp_avg=xp(p).zeros_like(p), exp_avg_sq=xp(p).zeros_like(p))
-            if group["amsgrad"]:
-                state["max_exp_avg_sq"] = xp(p).zeros_like(p)
-        t = state["step"] = state["step"] + 1
-        m, v = state["exp_avg"], state["exp_avg_sq"]
-        m *= beta1
-        m += (1 - beta1) * g
-        v *= beta2
-        v += (1 - beta2) * g * g
-        if group["amsgrad"]:
-            v = xp(p).maximum(state["max_exp_avg_sq"], v, out=state["max_exp_avg_sq"])
-        p -= group["lr"] / (1 - beta1**t) * m / (xp(p).sqrt(v) / (1 - beta2**t) ** 0.5 + group["eps"])
+        t = count_step(state)
+        adam(
+            p,
+            g,
+            remembered(state, "exp_avg", p),
+            remembered(state, "exp_avg_sq", p),
+            remembered(state, "max_exp_avg_sq", p) if group["amsgrad"] else None,
+            lr=group["lr"],
+            beta1=beta1,
+            beta2=beta2,
+            correction1=1 - beta1**t,
+            correction2=1 - beta2**t,
+            eps=group["eps"],
+            weight_decay=group["weight_decay"],
+            decoupled=group["decoupled_weight_decay"],
+            maximize=group["maximize"],
+        )

@@ -1,22 +1,24 @@
 """What all optimizers share: groups of parameters, options, state, and the door through which a step writes.
 
-An optimizer is one formula, `_update`, written for one parameter `p`, its gradient `g` and what is remembered of it.
-The formula works in place on the raw arrays under the Tensors, because as Tensors every term would be allocated anew
-and noted as a change of its own; `step` then notes one change for each parameter, as any write to a Tensor does.
+An optimizer is one formula, written for one parameter `p`, its gradient `g` and what is remembered of it; `_update`
+gives it these and the options. The formula works in place on the raw arrays under the Tensors, because as Tensors every
+term would be allocated anew and noted as a change of its own; `step` then notes one change for each parameter, as any
+write to a Tensor does. `update` (in update.py) makes the formula run on arrays of either device.
 
 Names, formulas and defaults are PyTorch's. Unlike there, lr = 0 is refused at construction (a schedule may still set
-it), a parameter given twice raises also within one group, and `state_dict()` is a snapshot.
+it), a parameter given twice raises also within one group, `state_dict()` is a snapshot, what is remembered of a float16
+parameter is float32, in which the formula is computed, and it follows a parameter that is moved between steps.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from minigrad import Tensor, asarray, no_grad, xp
+from minigrad import Tensor, asarray, enable_grad, no_grad, xp
 from minigrad.backend import Array
 from minigrad.nn.module import Module
 from minigrad.tensor import wrap
@@ -85,16 +87,33 @@ class Optimizer(ABC):
         self._check(complete)
         self.param_groups.append(complete)
 
-    def step(self) -> None:
-        """Change every parameter that has a gradient."""
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Change every parameter that has a gradient.
+
+        Args:
+            closure: computes the loss and, by `backward()`, the gradients; called first, with gradients enabled.
+
+        Returns:
+            What the closure returned; None without one.
+
+        Raises:
+            ValueError: a gradient whose shape or device is not its parameter's; nothing has been changed then.
+        """
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        moved = [(group, p, p.grad) for group in self.param_groups for p in group["params"] if p.grad is not None]
+        for _, p, g in moved:
+            if (g.shape, g.device) != (p.shape, p.device):
+                raise ValueError(
+                    f"a parameter of shape {p.shape} on {p.device} has a gradient of shape {g.shape} on {g.device}"
+                )
         with no_grad(), np.errstate(all="ignore"):  # a diverging run shows nan, as everywhere in minigrad
-            for group in self.param_groups:
-                for p in group["params"]:
-                    if p.grad is None:
-                        continue
-                    g = _ordered_like(p.grad._array, p._array)
-                    self._update(p._array, -g if group["maximize"] else g, self.state.setdefault(p, {}), group)
-                    p.version.bump()
+            for group, p, g in moved:
+                self._update(p._array, g._array, self.state.setdefault(p, {}), group)
+                p.version.bump()
+        return loss
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to None."""
@@ -106,12 +125,13 @@ class Optimizer(ABC):
         """A copy of the options and of all that is remembered; parameters appear as numbers, in their order.
 
         Returns:
-            {"state": {number: {name: Tensor or int}}, "param_groups": [{"lr": ..., "params": [number]}]}, as in PyTorch
+            {"state": {number: {name: Tensor, int or float}}, "param_groups": [{"lr": ..., "params": [number]}]}, as in
+            PyTorch
         """
         numbers = {p: i for i, p in enumerate(self._params())}
         return {
             "state": {
-                numbers[p]: {name: v if isinstance(v, int) else wrap(v.copy("K")) for name, v in kept.items()}
+                numbers[p]: {name: v if isinstance(v, (int, float)) else wrap(v.copy("K")) for name, v in kept.items()}
                 for p, kept in self.state.items()
             },
             "param_groups": [{**group, "params": [numbers[p] for p in group["params"]]} for group in self.param_groups],
@@ -121,9 +141,13 @@ class Optimizer(ABC):
         """Continue exactly where the optimizer of `state_dict()` was; the parameters themselves are loaded separately.
 
         Raises:
-            ValueError: another optimizer's state, other groups or numbers of parameters, or a value whose shape is not
-                its parameter's; nothing has been changed then.
+            ValueError: no state, another optimizer's state, other groups or numbers of parameters, or a value whose
+                shape is not its parameter's; nothing has been changed then.
         """
+        if not {"state", "param_groups"} <= state.keys():
+            raise ValueError(
+                f'a state has the keys "state" and "param_groups", as state_dict() gives, got {list(state)}'
+            )
         ours = [len(group["params"]) for group in self.param_groups]
         theirs = [len(group["params"]) for group in state["param_groups"]]
         if ours != theirs:
@@ -138,10 +162,12 @@ class Optimizer(ABC):
         params = self._params()
         order = [i for group in state["param_groups"] for i in group["params"]]
         place = dict(zip(order, params, strict=True))
+        if strangers := sorted({int(number) for number in state["state"]} - place.keys()):
+            raise ValueError(f"the state remembers parameters {strangers}, which are in none of its groups")
         new: dict[Tensor, dict[str, Any]] = {}
         for number, kept in state["state"].items():
             p = place[int(number)]
-            new[p] = {name: v if isinstance(v, int) else _loaded(v, p, name) for name, v in kept.items()}
+            new[p] = {name: v if isinstance(v, (int, float)) else _loaded(v, p, name) for name, v in kept.items()}
         self.state = new
         for group, saved in zip(self.param_groups, state["param_groups"], strict=True):
             group.update({name: v for name, v in saved.items() if name != "params"})
@@ -157,12 +183,30 @@ class Optimizer(ABC):
         return f"{type(self).__name__}({'; '.join(groups)})"
 
 
-def _ordered_like(x: Array, like: Array) -> Array:
-    """`x` in the memory order of `like`: arithmetic on arrays of two different orders is many times as slow."""
-    if x.strides == like.strides:
-        return x
-    out = xp(like).empty_like(like)
-    out[...] = x
+def remembered(state: dict[str, Any], name: str, p: Array, fill: float = 0.0) -> Array:
+    """The array of this name that is kept for the raw array `p`, in its memory order: full of one number at first."""
+    if name not in state:
+        state[name] = xp(p).full_like(p, fill, dtype=_wide(p))
+    elif type(state[name]) is not type(p) or state[name].dtype != _wide(p):
+        state[name] = _copy_for(p, asarray(state[name], device="cpu" if xp(p) is np else "cuda")._array)
+    return state[name]
+
+
+def count_step(state: dict[str, Any]) -> int:
+    """The number of this step, 1 at first."""
+    state["step"] = state.get("step", 0) + 1
+    return state["step"]
+
+
+def _wide(p: Array) -> np.dtype:
+    """In what the formulas compute for this parameter: 16 bits in float32."""
+    return np.dtype(np.float32) if p.dtype.itemsize == 2 else p.dtype
+
+
+def _copy_for(p: Array, value: Array) -> Array:
+    """A copy of what is remembered of p, in the dtype of the formulas and in the memory order of p."""
+    out = xp(p).empty_like(p, dtype=_wide(p))
+    out[...] = value
     return out
 
 
@@ -171,9 +215,7 @@ def _loaded(value: Any, p: Tensor, name: str) -> Array:
     value = asarray(value, device=p.device)
     if value.shape != p.shape:
         raise ValueError(f"the state's {name} has shape {value.shape}, its parameter has shape {p.shape}")
-    out = p.xp.empty_like(p._array, dtype=value.dtype)
-    out[...] = value._array
-    return out
+    return _copy_for(p._array, value._array)
 
 
 def at_least_zero(group: Group, *names: str) -> None:
@@ -187,3 +229,16 @@ def positive_lr(group: Group) -> None:
     """Raise ValueError for a step size that is not positive."""
     if not group["lr"] > 0:
         raise ValueError(f"lr must be positive, got {group['lr']}; maximize=True goes up instead of down")
+
+
+def below_one(group: Group, *names: str) -> None:
+    """Raise ValueError for an option outside of [0, 1)."""
+    for name in names:
+        if not 0 <= group[name] < 1:
+            raise ValueError(f"{name} must be in [0, 1), got {group[name]}")
+
+
+def two_betas(group: Group) -> None:
+    """Raise ValueError for betas that are not two numbers in [0, 1)."""
+    if len(group["betas"]) != 2 or not all(0 <= beta < 1 for beta in group["betas"]):
+        raise ValueError(f"betas must be two numbers in [0, 1), got {group['betas']}")

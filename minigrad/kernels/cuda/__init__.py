@@ -13,6 +13,7 @@ from minigrad.kernels.cuda.pool import (
     unfold,
 )
 from minigrad.kernels.cuda.softmax import cross_entropy, cross_entropy_input
+from minigrad.kernels.cuda.update import update
 
 __all__ = [
     "affine",
@@ -34,4 +35,5 @@ __all__ = [
     "pool_gather",
     "pool_scatter",
     "unfold",
+    "update",
 ]

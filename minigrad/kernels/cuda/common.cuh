@@ -96,6 +96,12 @@ template <class T> __device__ __forceinline__ void put(T* p, T v) {
 }
 template <class T> __device__ __forceinline__ void store(T* p, typename Sum<T>::type v) { put(p, narrow<T>(v)); }
 
+// ---- elements -----------------------------------------------------------------------------------------------------
+
+// A thread for each element, or for every so many of them where there are more than threads.
+#define FOR_EACH(i, size)                                                                                              \
+    for (int64 i = (int64)blockIdx.x * blockDim.x + threadIdx.x; i < (size); i += (int64)gridDim.x * blockDim.x)
+
 // ---- windows -------------------------------------------------------------------------------------------------------
 
 // How windows lie over D spatial axes, as in minigrad/window.py; padding at the end follows from `out`.

@@ -20,15 +20,30 @@ from minigrad.backend import xp
 Array = Any
 
 FOLDER = Path(__file__).parent
-FILES = ("conv", "pool", "norm", "softmax")
+FILES = ("conv", "pool", "norm", "softmax", "update")
 OPTIONS = ("-std=c++17",)
 # The type of C++ for each dtype of an array, and the dtype in which it is summed.
 TYPES = {"float16": "half", "bfloat16": "bfloat16", "float32": "float", "float64": "double"}
 DTYPES = tuple(TYPES.values())
 RANKS = (1, 2, 3, 6)  # spatial axes that there are instances for; an array gets axes of length 1 up to the next
-WITHOUT_RANK = {  # on rows of pixels, whatever the number of axes
+UPDATES = (  # the formulas of minigrad.nn.optim
+    "adadelta",
+    "adagrad",
+    "adam",
+    "caffe_sgd",
+    "lamb",
+    "lamb_norms",
+    "lars",
+    "lars_norms",
+    "lion",
+    "nadam",
+    "rmsprop",
+    "sgd",
+)
+WITHOUT_RANK = {  # on rows of pixels or on plain numbers, whatever the axes
     "norm": ("moments", "merge_moments", "affine", "norm_sums", "norm_input", "lrn", "lrn_terms", "lrn_input"),
     "softmax": ("cross_entropy", "cross_entropy_input"),
+    "update": (*UPDATES, "roots"),
 }
 THREADS = 256  # of a block, in all kernels
 BLOCKS = 1 << 16  # of kernels that loop over their elements: more would only wait

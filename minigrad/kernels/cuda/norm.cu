@@ -85,7 +85,7 @@ template <class T>
 __global__ void affine(const T* __restrict__ x, const typename Sum<T>::type* __restrict__ scale,
                        const typename Sum<T>::type* __restrict__ shift, const T* __restrict__ residual,
                        T* __restrict__ y, int64 size, int64 channels, int relu) {
-    for (int64 i = (int64)blockIdx.x * blockDim.x + threadIdx.x; i < size; i += (int64)gridDim.x * blockDim.x) {
+    FOR_EACH(i, size) {
         const int64 c = i % channels;
         typename Sum<T>::type v = load(x + i) * scale[c] + shift[c];
         if (residual) v += load(residual + i);
@@ -141,7 +141,7 @@ __global__ void norm_input(const T* __restrict__ g, const T* __restrict__ x, con
                            const typename Sum<T>::type* __restrict__ level,
                            const typename Sum<T>::type* __restrict__ scale, T* __restrict__ dx, int64 size,
                            int64 channels) {
-    for (int64 i = (int64)blockIdx.x * blockDim.x + threadIdx.x; i < size; i += (int64)gridDim.x * blockDim.x) {
+    FOR_EACH(i, size) {
         const int64 c = i % channels;
         store(dx + i, (load(x + i) - mean[c]) * slope[c] + level[c] + passed(g, out, i) * scale[c]);
     }
@@ -173,7 +173,7 @@ template <class T, class S> __device__ S response(const T* x, int64 i, const Res
 
 // y = x * s^-beta, s being the response of the window.
 template <class T> __global__ void lrn(const T* __restrict__ x, T* __restrict__ y, Response<typename Sum<T>::type> r) {
-    for (int64 i = (int64)blockIdx.x * blockDim.x + threadIdx.x; i < r.size; i += (int64)gridDim.x * blockDim.x)
+    FOR_EACH(i, r.size)
         store(y + i, load(x + i) * pow(response(x, i, r), -r.beta));
 }
 
@@ -182,7 +182,7 @@ template <class T>
 __global__ void lrn_terms(const T* __restrict__ g, const T* __restrict__ x, typename Sum<T>::type* __restrict__ powers,
                           typename Sum<T>::type* __restrict__ terms, Response<typename Sum<T>::type> r) {
     typedef typename Sum<T>::type S;
-    for (int64 i = (int64)blockIdx.x * blockDim.x + threadIdx.x; i < r.size; i += (int64)gridDim.x * blockDim.x) {
+    FOR_EACH(i, r.size) {
         const S s = response(x, i, r), power = pow(s, -r.beta);
         put(powers + i, power);
         put(terms + i, load(g + i) * load(x + i) * power / s);
@@ -196,7 +196,7 @@ __global__ void lrn_input(const T* __restrict__ g, const T* __restrict__ x,
                           const typename Sum<T>::type* __restrict__ terms, T* __restrict__ dx,
                           Response<typename Sum<T>::type> r) {
     typedef typename Sum<T>::type S;
-    for (int64 i = (int64)blockIdx.x * blockDim.x + threadIdx.x; i < r.size; i += (int64)gridDim.x * blockDim.x) {
+    FOR_EACH(i, r.size) {
         const S from = window<S>(i, r.channels, r.high, r.low, [=](int64 j) { return terms[j]; });
         store(dx + i, load(g + i) * powers[i] - 2 * r.alpha * r.beta * load(x + i) * from);
     }

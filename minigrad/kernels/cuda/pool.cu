@@ -46,9 +46,6 @@ template <int D> __device__ bool reader_of(const Window<D>& w, const Place<D>& p
     return true;
 }
 
-#define FOR_EACH(i, size)                                                                                              \
-    for (int64 i = (int64)blockIdx.x * blockDim.x + threadIdx.x; i < (size); i += (int64)gridDim.x * blockDim.x)
-
 template <int D> struct Pool {
     int64 batch, channels;
     Window<D> window;

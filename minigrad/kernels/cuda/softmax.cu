@@ -54,7 +54,7 @@ __global__ void cross_entropy_input(const T* __restrict__ g, const T* __restrict
                                     const typename Sum<T>::type* __restrict__ tops,
                                     const typename Sum<T>::type* __restrict__ rests, T* __restrict__ dx, int64 size,
                                     int64 channels) {
-    for (int64 i = (int64)blockIdx.x * blockDim.x + threadIdx.x; i < size; i += (int64)gridDim.x * blockDim.x) {
+    FOR_EACH(i, size) {
         const int64 p = i / channels;
         const typename Sum<T>::type right = i % channels == target[p];
         store(dx + i, load(g + p) * (exp(load(x + i) - tops[p] - rests[p]) - right));
