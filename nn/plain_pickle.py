@@ -100,11 +100,13 @@ a whole model save model.state_dict()
                 items, stack = stack, below.pop()
                 stack.append(tuple(items))
             case "TUPLE1" | "TUPLE2" | "TUPLE3":
-                last = [stack.pop() for _ in range(int(opcode.name[-1]))]
-                stack.append(tuple(reversed(last)))
+                n = int(opcode.name[-1])
+                if len(stack) < n:
+                    raise ValueError("its pickle makes a tuple of more than there is")
+                stack[-n:] = [tuple(stack[-n:])]
             case "APPEND":
-                last = [stack.pop()]
-                _extend(stack[-1], last)
+                item = stack.pop()
+                _extend(stack[-1], [item])
             case "APPENDS":
                 items, stack = stack, below.pop()
                 _extend(stack[-1], items)
