@@ -13,6 +13,10 @@ import numpy as np
 CHUNK = 1 << 20
 
 
+class UnreadableError(ValueError):
+    """What is wrong with a file, in words for those who load it; other errors that reading raises are for experts."""
+
+
 def unpacked_limit(size: int) -> int:
     """How many bytes of arrays a file of `size` bytes may become.
 
@@ -35,10 +39,10 @@ class BoundedReader(io.BufferedReader):
         """Up to n bytes.
 
         Raises:
-            ValueError: n is larger than the file.
+            UnreadableError: n is larger than the file.
         """
         if n is not None and n > self.size:
-            raise ValueError(f"it claims to have a part of {n} bytes, the file has {self.size}")
+            raise UnreadableError(f"it claims to have a part of {n} bytes, the file has {self.size}")
         return super().read(n)
 
 
@@ -46,14 +50,14 @@ def fill(read: Callable[[int], bytes], array: np.ndarray) -> None:
     """Read the bytes of a one-dimensional array, a piece at a time: one copy, whatever the reader does.
 
     Raises:
-        ValueError: there are too few.
+        UnreadableError: there are too few.
     """
     target = array.view(np.uint8)
     done = 0
     while done < target.size:
         piece = read(min(CHUNK, target.size - done))
         if not piece:
-            raise ValueError(f"it ends {target.size - done} bytes too early")
+            raise UnreadableError(f"it ends {target.size - done} bytes too early")
         target[done : done + len(piece)] = np.frombuffer(piece, np.uint8)
         done += len(piece)
 
@@ -65,7 +69,7 @@ class Archive:
         file: the zip file.
 
     Raises:
-        ValueError: two entries of one name; or they would unpack to more than `unpacked_limit` allows.
+        UnreadableError: two entries of one name; or they would unpack to more than `unpacked_limit` allows.
         zipfile.BadZipFile and others: it is damaged.
     """
 
@@ -74,17 +78,17 @@ class Archive:
         entries = self._zip.infolist()
         self.entries = {entry.filename: entry for entry in entries}
         if len(self.entries) < len(entries):
-            raise ValueError("two entries of the zip archive have the same name")
+            raise UnreadableError("two entries of the zip archive have the same name")
         total, limit = sum(entry.file_size for entry in entries), unpacked_limit(file.size)
         if total > limit:
-            raise ValueError(
+            raise UnreadableError(
                 f"it has {file.size} bytes and would unpack to {total}, more than the {limit} that are allowed"
             )
 
     def open(self, name: str) -> BinaryIO:
         """One entry, opened for reading; its checksum is compared when the last byte is read."""
         if name not in self.entries:
-            raise ValueError(f"the zip archive has no entry {name!r}")
+            raise UnreadableError(f"the zip archive has no entry {name!r}")
         return self._zip.open(self.entries[name])  # type: ignore[return-value]
 
     def read(self, name: str) -> bytes:

@@ -14,6 +14,8 @@ import pickletools
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
+from minigrad.nn.archive import UnreadableError
+
 MAX_STEPS = 1 << 22  # one step costs up to 64 bytes of memory; the state of a network of 1000 layers takes 200,000
 MAX_DEPTH = 64
 
@@ -51,15 +53,15 @@ def read_pickle(file: BinaryIO, known: Mapping[str, Any], persistent_load: Calla
         They may be nested in any way and contain themselves: see `plain`.
 
     Raises:
-        ValueError and other exceptions: the pickle is damaged, or does what is not allowed.
+        UnreadableError and other exceptions: the pickle is damaged, or does what is not allowed.
 
     >>> import io, pickle
     >>> read_pickle(io.BytesIO(pickle.dumps({"epoch": 3, "betas": (0.9, 0.999)})), {}, lambda key: None)
     {'epoch': 3, 'betas': (0.9, 0.999)}
     >>> read_pickle(io.BytesIO(pickle.dumps(print)), {}, lambda key: None)
     Traceback (most recent call last):
-    ValueError: it holds builtins.print, which is not weights: Python objects could run code and are never loaded; of \
-a whole model save model.state_dict()
+    minigrad.nn.archive.UnreadableError: it holds 'builtins.print', which is not weights: Python objects could run \
+code and are never loaded; of a whole model save model.state_dict()
     """
     stack: list[Any] = []
     below: list[list[Any]] = []  # the stacks under the marks: nothing can reach beneath a mark
@@ -67,15 +69,15 @@ a whole model save model.state_dict()
 
     def find(name: str) -> Global:
         if name not in known:
-            raise ValueError(
-                f"it holds {name}, which is not weights: Python objects could run code and are never loaded; of a "
-                f"whole model save model.state_dict()"
+            raise UnreadableError(
+                f"it holds {name[:100]!r}, which is not weights: Python objects could run code and are never loaded; "
+                f"of a whole model save model.state_dict()"
             )
         return Global(name, known[name])
 
     for step, (opcode, argument, _) in enumerate(pickletools.genops(file)):
         if step == MAX_STEPS:
-            raise ValueError(f"its pickle has more than {MAX_STEPS} steps")
+            raise UnreadableError(f"its pickle has more than {MAX_STEPS} steps")
         match opcode.name:
             case "PROTO" | "FRAME":
                 pass
@@ -102,7 +104,7 @@ a whole model save model.state_dict()
             case "TUPLE1" | "TUPLE2" | "TUPLE3":
                 n = int(opcode.name[-1])
                 if len(stack) < n:
-                    raise ValueError("its pickle makes a tuple of more than there is")
+                    raise UnreadableError("its pickle makes a tuple of more than there is")
                 stack[-n:] = [tuple(stack[-n:])]
             case "APPEND":
                 item = stack.pop()
@@ -127,12 +129,12 @@ a whole model save model.state_dict()
             case "STACK_GLOBAL":
                 name, module = stack.pop(), stack.pop()
                 if type(name) is not str or type(module) is not str:
-                    raise ValueError("its pickle imports something without a name")
+                    raise UnreadableError("its pickle imports something without a name")
                 stack.append(find(f"{module}.{name}"))
             case "REDUCE" | "NEWOBJ":
                 arguments, function = stack.pop(), stack.pop()
                 if type(function) is not Global or not callable(function.meaning) or type(arguments) is not tuple:
-                    raise ValueError("its pickle calls what is no function")
+                    raise UnreadableError("its pickle calls what is no function")
                 stack.append(function.meaning(*arguments))
             case "BUILD":
                 stack.pop()  # attributes, such as the versions that state_dict() notes: plain data has none
@@ -141,28 +143,32 @@ a whole model save model.state_dict()
             case "STOP":
                 return stack.pop()
             case other:
-                raise ValueError(f"its pickle has the instruction {other}, which the data of weights does not need")
-    raise ValueError("its pickle has no end")
+                raise UnreadableError(
+                    f"its pickle has the instruction {other}, which the data of weights does not need"
+                )
+    raise UnreadableError("its pickle has no end")
 
 
 def set_items(target: Any, items: list[Any]) -> None:
     """Put key, value, key, value, ... into a dict.
 
     Raises:
-        ValueError: no dict; a value is missing; a key other than a str or an int of 60 bits, whose hashes can neither
-            recurse nor be made to collide.
+        UnreadableError: no dict; a value is missing; a key other than a str or an int of 60 bits, whose hashes can
+            neither recurse nor be made to collide.
     """
     if type(target) is not dict or len(items) % 2:
-        raise ValueError("its pickle sets the items of what is no dict, or half an item")
+        raise UnreadableError("its pickle sets the items of what is no dict, or half an item")
     for key in items[::2]:
         if type(key) is not str and not (type(key) is int and abs(key) < 1 << 60):
-            raise ValueError(f"its pickle has a dict with a key that is neither a str nor an int: {type(key).__name__}")
+            raise UnreadableError(
+                f"its pickle has a dict with a key that is neither a str nor an int: {type(key).__name__}"
+            )
     target.update(zip(items[::2], items[1::2], strict=True))
 
 
 def _extend(target: Any, items: list[Any]) -> None:
     if type(target) is not list:
-        raise ValueError("its pickle appends to what is no list")
+        raise UnreadableError("its pickle appends to what is no list")
     target.extend(items)
 
 
@@ -172,8 +178,8 @@ def plain(value: Any, leaf: Callable[[Any], Any]) -> Any:
     What occurs twice in `value` occurs twice in the copy, as the same object.
 
     Raises:
-        ValueError: nested deeper than 64, which also finds what contains itself; or, by such references, a few bytes
-            stand for more than four million items.
+        UnreadableError: nested deeper than 64, which also finds what contains itself; or, by such references, a few
+            bytes stand for more than four million items.
 
     >>> twice = [1]
     >>> plain({"a": twice, "b": twice, "c": complex(3)}, abs)
@@ -190,12 +196,14 @@ def plain(value: Any, leaf: Callable[[Any], Any]) -> Any:
             seen[id(value)] = leaf(value), 1, 0
             return seen[id(value)]
         if depth == MAX_DEPTH:
-            raise ValueError(f"its data is nested deeper than {MAX_DEPTH}, or contains itself")
+            raise UnreadableError(f"its data is nested deeper than {MAX_DEPTH}, or contains itself")
         parts = [copy(item, depth + 1) for item in (value.values() if type(value) is dict else value)]
         count = 1 + sum(items for _, items, _ in parts)
         height = 1 + max((height for _, _, height in parts), default=0)
         if count > MAX_STEPS or height > MAX_DEPTH:
-            raise ValueError(f"its data, written out, has more than {MAX_STEPS} items or is deeper than {MAX_DEPTH}")
+            raise UnreadableError(
+                f"its data, written out, has more than {MAX_STEPS} items or is deeper than {MAX_DEPTH}"
+            )
         copies = [part for part, _, _ in parts]
         made = dict(zip(value, copies, strict=True)) if type(value) is dict else type(value)(copies)
         seen[id(value)] = made, count, height

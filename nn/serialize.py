@@ -20,7 +20,7 @@ import numpy as np
 
 from minigrad import Tensor, asarray
 from minigrad.backend import raw, transfer_array
-from minigrad.nn.archive import Archive, BoundedReader, fill
+from minigrad.nn.archive import Archive, BoundedReader, UnreadableError, fill
 from minigrad.nn.module import Module
 from minigrad.nn.optional import need
 from minigrad.nn.torch_file import MAGIC, checked, load_archive, load_sequence, widened
@@ -126,13 +126,13 @@ def load(path: str | os.PathLike[str]) -> dict[Any, Any]:
         try:
             state = _read(file, path)
             if type(state) is not dict:
-                raise ValueError(f"it holds no dict of names but a {type(state).__name__}")
+                raise UnreadableError(f"it holds no dict of names but a {type(state).__name__}")
         except ImportError:
             raise
         except Exception as error:  # each reader has its own kinds, up to MemoryError for sizes that are not so
             if isinstance(error, OSError) and error.errno != errno.EINVAL:  # that is a seek to where no file can be
                 raise
-            fault = str(error) if type(error) is ValueError else f"it is damaged ({type(error).__name__}: {error})"
+            fault = str(error) if type(error) is UnreadableError else f"it is damaged ({type(error).__name__}: {error})"
             raise ValueError(f"cannot load {path}: {fault}") from error
     return state
 
@@ -150,10 +150,12 @@ def _read(file: BoundedReader, path: Path) -> Any:
     if head.startswith(b"\x80") and MAGIC.to_bytes(10, "little") in head[:32]:
         return load_sequence(file)
     if head[257:262] == b"ustar":
-        raise ValueError(
+        raise UnreadableError(
             "it is a tar archive, as the first versions of torch.save wrote: load it in PyTorch and save it again"
         )
-    raise ValueError("it is not a safetensors or npz file, nor written by torch.save; or its first bytes are damaged")
+    raise UnreadableError(
+        "it is not a safetensors or npz file, nor written by torch.save; or its first bytes are damaged"
+    )
 
 
 # ---- safetensors ----------------------------------------------------------------------------------------------------
@@ -161,7 +163,7 @@ def _read(file: BoundedReader, path: Path) -> Any:
 
 def _write_safetensors(file: BinaryIO, arrays: dict[str, np.ndarray]) -> None:
     if "__metadata__" in arrays:
-        raise ValueError("safetensors keeps the name '__metadata__' for itself: rename that array")
+        raise UnreadableError("safetensors keeps the name '__metadata__' for itself: rename that array")
     file.write(need("safetensors.numpy", "nn.save").save(arrays))
 
 
@@ -171,7 +173,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         kinds = {name: reader.get_slice(name).get_dtype() for name in reader.keys()}  # noqa: SIM118 (it is no dict)
         for name, kind in kinds.items():
             if kind not in DTYPES:
-                raise ValueError(f"{name!r} has the dtype {kind}; {', '.join(DTYPES)} can be read")
+                raise UnreadableError(f"{name!r} has the dtype {kind}; {', '.join(DTYPES)} can be read")
         if "BF16" not in kinds.values():
             return {name: asarray(checked(reader.get_tensor(name))) for name in kinds}
     state = {}  # with bfloat16, which NumPy does not have: safetensors gives the bytes only of all tensors together
@@ -190,25 +192,31 @@ def _write_npz(file: BinaryIO, arrays: dict[str, np.ndarray]) -> None:
     with zipfile.ZipFile(file, "w") as archive:
         for name, array in arrays.items():
             if "\0" in name:
-                raise ValueError(f"npz cannot hold the name {name!r}: it ends at the character of code 0")
+                raise UnreadableError(f"npz cannot hold the name {name!r}: it ends at the character of code 0")
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as entry:
                 np.lib.format.write_array(entry, array, allow_pickle=False)
 
 
 def _read_npy(archive: Archive, name: str) -> Tensor:
     if not name.endswith(".npy"):
-        raise ValueError(f"it is a zip archive but neither of np.savez nor of torch.save: it has an entry {name!r}")
+        raise UnreadableError(
+            f"it is a zip archive but neither of np.savez nor of torch.save: it has an entry {name!r}"
+        )
     with archive.open(name) as entry:
         version = np.lib.format.read_magic(entry)
         if version not in ((1, 0), (2, 0)):
-            raise ValueError(f"the entry {name!r} has version {version} of NumPy's format; 1.0 and 2.0 are known")
+            raise UnreadableError(f"the entry {name!r} has version {version} of NumPy's format; 1.0 and 2.0 are known")
         read_header = (np.lib.format.read_array_header_1_0, np.lib.format.read_array_header_2_0)[version[0] - 1]
         shape, fortran, dtype = read_header(entry)
         if dtype.kind not in "fiub" or dtype.itemsize > 8:
-            raise ValueError(f"the entry {name!r} has the dtype {dtype}; tensors hold real numbers of up to 64 bits")
+            raise UnreadableError(
+                f"the entry {name!r} has the dtype {dtype}; tensors hold real numbers of up to 64 bits"
+            )
         expected = math.prod(shape) * dtype.itemsize
         if min(shape, default=0) < 0 or expected != archive.entries[name].file_size - entry.tell():
-            raise ValueError(f"the entry {name!r} has another size than an array of shape {shape} and dtype {dtype}")
+            raise UnreadableError(
+                f"the entry {name!r} has another size than an array of shape {shape} and dtype {dtype}"
+            )
         x = np.empty(expected // dtype.itemsize, dtype)
         fill(entry.read, x)
         entry.read(1)  # compares the checksum, also of an empty array

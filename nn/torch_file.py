@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from minigrad import Tensor, asarray
-from minigrad.nn.archive import Archive, BoundedReader, fill, unpacked_limit
+from minigrad.nn.archive import Archive, BoundedReader, UnreadableError, fill, unpacked_limit
 from minigrad.nn.plain_pickle import Global, plain, read_pickle, set_items
 
 MAGIC = 0x1950A86A20F9469CFC6C  # of the old container: the first pickle
@@ -99,18 +99,20 @@ class View:
 
 def _view(storage: Any, offset: Any, shape: Any, strides: Any, kind: Kind | None = None) -> View:
     if type(storage) is not Storage or type(shape) is not tuple or type(strides) is not tuple:
-        raise ValueError("a tensor is not described by a storage, a shape and strides")
+        raise UnreadableError("a tensor is not described by a storage, a shape and strides")
     if len(shape) != len(strides) or len(shape) > MAX_AXES:
-        raise ValueError(f"a tensor has {len(shape)} axes and {len(strides)} strides; at most {MAX_AXES} can be read")
+        raise UnreadableError(
+            f"a tensor has {len(shape)} axes and {len(strides)} strides; at most {MAX_AXES} can be read"
+        )
     if not all(type(n) is int and 0 <= n < 1 << 63 for n in (offset, *shape, *strides)):
-        raise ValueError("a tensor has an offset, a size or a stride that is no 64-bit integer of at least 0")
+        raise UnreadableError("a tensor has an offset, a size or a stride that is no 64-bit integer of at least 0")
     kind = kind or storage.kind
     size = storage.size * storage.kind.stored.itemsize // kind.stored.itemsize
     strides = tuple(s if n > 1 else 0 for n, s in zip(shape, strides, strict=True))  # of no other use, but any number
     if 0 in shape:
         offset, strides = 0, (0,) * len(shape)
     elif offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) >= size:
-        raise ValueError(
+        raise UnreadableError(
             f"a tensor of shape {shape} with strides {strides} at offset {offset} reaches outside of its storage of "
             f"{size} elements"
         )
@@ -125,7 +127,7 @@ def _rebuild_tensor_v2(
     storage: Any, offset: Any, shape: Any, strides: Any, requires_grad: Any, hooks: Any, metadata: Any = None
 ) -> View:
     if metadata:
-        raise ValueError("a tensor has its conj or neg bit set: call .resolve_conj().resolve_neg() before saving")
+        raise UnreadableError("a tensor has its conj or neg bit set: call .resolve_conj().resolve_neg() before saving")
     return _view(storage, offset, shape, strides)
 
 
@@ -140,13 +142,13 @@ def _rebuild_tensor_v3(
     metadata: Any = None,
 ) -> View:
     if metadata or type(dtype) is not Global or type(dtype.meaning) is not Kind:
-        raise ValueError("a tensor has metadata, or a dtype that is none")
+        raise UnreadableError("a tensor has metadata, or a dtype that is none")
     return _view(storage, offset, shape, strides, dtype.meaning)
 
 
 def _parameter(data: Any, *options: Any) -> View:
     if type(data) is not View:
-        raise ValueError("a Parameter is made of something else than a tensor")
+        raise UnreadableError("a Parameter is made of something else than a tensor")
     return data
 
 
@@ -154,10 +156,10 @@ def _ordered_dict(pairs: Any = None) -> dict:
     made: dict = {}
     if pairs is not None:  # written by Python 2
         if type(pairs) is not list:
-            raise ValueError("an OrderedDict is made of something else than a list")
+            raise UnreadableError("an OrderedDict is made of something else than a list")
         for pair in pairs:
             if type(pair) not in (list, tuple) or len(pair) != 2:
-                raise ValueError("an OrderedDict has an item that is no pair")
+                raise UnreadableError("an OrderedDict has an item that is no pair")
             set_items(made, list(pair))
         pairs.clear()  # moved: a list that is made a dict of many times would take many times its memory
     return made
@@ -168,7 +170,7 @@ def _same(kind: type) -> Any:
         if value is None:
             return kind()
         if type(value) is not kind:
-            raise ValueError(f"something that is no {kind.__name__} is made one")
+            raise UnreadableError(f"something that is no {kind.__name__} is made one")
         return value
 
     return same
@@ -203,7 +205,7 @@ class _Storages(dict[str, Storage]):
 
     def persistent_load(self, identifier: Any) -> Storage:
         if type(identifier) is not tuple or len(identifier) not in (5, 6):
-            raise ValueError("a storage is not described as torch.save does it")
+            raise UnreadableError("a storage is not described as torch.save does it")
         word, type_, key, _, size, *view = identifier
         if not (
             type(word) is str
@@ -211,18 +213,19 @@ class _Storages(dict[str, Storage]):
             and type(type_) is Global
             and type(type_.meaning) is Kind
             and type(key) is str
+            and len(key) < 100
             and type(size) is int
             and 0 <= size < 1 << 63
             and (not view or view[0] is None)
         ):
-            raise ValueError("a storage is not described as torch.save does it")
+            raise UnreadableError("a storage is not described as torch.save does it")
         if key in self:
             if (self[key].kind, self[key].size) != (type_.meaning, size):
-                raise ValueError(f"storage {key!r} is described in two ways")
+                raise UnreadableError(f"storage {key!r} is described in two ways")
             return self[key]
         self.left -= size * type_.meaning.stored.itemsize
         if self.left < 0:
-            raise ValueError(f"its storages claim more than the {self.limit} bytes of the file")
+            raise UnreadableError(f"its storages claim more than the {self.limit} bytes of the file")
         self[key] = Storage(type_.meaning, size)
         return self[key]
 
@@ -235,20 +238,20 @@ def load_archive(archive: Archive, size: int) -> Any:
         size: of the file in bytes.
 
     Raises:
-        ValueError and others: see `minigrad.nn.load`.
+        UnreadableError and others: see `minigrad.nn.load`.
     """
     names = [name for name in archive.entries if name == "data.pkl" or name.endswith("/data.pkl")]
     prefix = min(names, key=len).removesuffix("data.pkl")
     if f"{prefix}constants.pkl" in archive.entries:
-        raise ValueError(
+        raise UnreadableError(
             "it is a TorchScript archive, which holds a program: load it in PyTorch and save its state_dict()"
         )
     for name, entry in archive.entries.items():
         if entry.compress_type != zipfile.ZIP_STORED:
-            raise ValueError(f"the entry {name!r} is compressed, torch.save stores as it is")
+            raise UnreadableError(f"the entry {name!r} is compressed, torch.save stores as it is")
     byteorder = archive.read(f"{prefix}byteorder") if f"{prefix}byteorder" in archive.entries else b"little"
     if byteorder not in (b"little", b"big"):
-        raise ValueError(f"the byte order must be little or big, got {byteorder[:20]!r}")
+        raise UnreadableError(f"the byte order must be little or big, got {byteorder[:20]!r}")
     storages = _Storages(size)
     value = read_pickle(io.BytesIO(archive.read(f"{prefix}data.pkl")), KNOWN, storages.persistent_load)
     for key, storage in storages.items():
@@ -256,7 +259,9 @@ def load_archive(archive: Archive, size: int) -> Any:
         expected = storage.size * storage.kind.stored.itemsize
         with archive.open(name) as file:
             if archive.entries[name].file_size != expected:
-                raise ValueError(f"storage {key!r} has {archive.entries[name].file_size} bytes instead of {expected}")
+                raise UnreadableError(
+                    f"storage {key!r} has {archive.entries[name].file_size} bytes instead of {expected}"
+                )
             storage.data = np.empty(storage.size, storage.kind.stored)
             fill(file.read, storage.data)
             file.read(1)  # compares the checksum, also of an empty entry
@@ -267,24 +272,24 @@ def load_sequence(file: BoundedReader) -> Any:
     """The object in a file of `torch.save` before PyTorch 1.6; see `load_archive`."""
     storages = _Storages(file.size)
     if _literal(file) != MAGIC:
-        raise ValueError("its magic number is wrong")
+        raise UnreadableError("its magic number is wrong")
     if (version := _literal(file)) != VERSION:
-        raise ValueError(f"it is of version {version!r} of the format, only {VERSION} is known")
+        raise UnreadableError(f"it is of version {version!r} of the format, only {VERSION} is known")
     _literal(file)
     value = read_pickle(file, KNOWN, storages.persistent_load)
     keys = _literal(file)
     if type(keys) is not list or not all(type(key) is str for key in keys) or sorted(keys) != sorted(storages):
-        raise ValueError("its list of storages does not name those that its tensors need")
+        raise UnreadableError("its list of storages does not name those that its tensors need")
     for key in keys:
         storage = storages[key]
         count = np.empty(1, "<i8")
         fill(file.read, count)
         if count[0] != storage.size:
-            raise ValueError(f"storage {key!r} has {count[0]} elements instead of {storage.size}")
+            raise UnreadableError(f"storage {key!r} has {count[0]} elements instead of {storage.size}")
         storage.data = np.empty(storage.size, storage.kind.stored)
         fill(file.read, storage.data)
     if file.read(1):
-        raise ValueError("bytes follow after its end")
+        raise UnreadableError("bytes follow after its end")
     return _with_tensors(value, "<", file.size)  # little-endian always, whatever the machine
 
 
@@ -292,7 +297,7 @@ def _literal(file: BinaryIO) -> Any:
     """A pickle of plain data alone."""
 
     def refuse(value: Any) -> Any:
-        raise ValueError("its head holds something else than plain data")
+        raise UnreadableError("its head holds something else than plain data")
 
     return plain(read_pickle(file, {}, refuse), refuse)
 
@@ -304,10 +309,10 @@ def _with_tensors(value: Any, byteorder: str, size: int) -> Any:
     def tensor(view: Any) -> Tensor:
         nonlocal left
         if type(view) is not View:
-            raise ValueError("it holds a storage, a dtype or a function that belongs to no tensor")
+            raise UnreadableError("it holds a storage, a dtype or a function that belongs to no tensor")
         left -= view.nbytes
         if left < 0:
-            raise ValueError(f"its tensors repeat elements until they take more than the {limit} bytes allowed")
+            raise UnreadableError(f"its tensors repeat elements until they take more than the {limit} bytes allowed")
         return asarray(_array(view, byteorder))
 
     return plain(value, tensor)
@@ -340,8 +345,8 @@ def checked(x: np.ndarray) -> np.ndarray:
     """An array as it is.
 
     Raises:
-        ValueError: it has booleans of other bytes than 0 and 1, for which NumPy's results are undefined.
+        UnreadableError: it has booleans of other bytes than 0 and 1, for which NumPy's results are undefined.
     """
     if x.dtype == bool and x.size and x.view(np.uint8).max() > 1:
-        raise ValueError("it has booleans that are neither 0 nor 1")
+        raise UnreadableError("it has booleans that are neither 0 nor 1")
     return x

@@ -211,7 +211,7 @@ REBUILD = Name("torch._utils", "_rebuild_tensor_v2")
 HERE = f"{__name__}\n".encode()
 FLOATS = Name("torch", "FloatStorage")
 HOOKS = Call(ORDERED, ())
-DEEP = 20_000
+DEEP = 5_000
 
 
 def wild(*arguments):
@@ -224,27 +224,28 @@ def strings(*texts):
 
 HOSTILE = {
     # the name of the attack: what the pickle puts on the stack, and what the error says
-    "os.system by GLOBAL": (Call(Name("os", "system"), ("id",)), r"it holds os\.system, which is not weights"),
-    "posix.system by GLOBAL": (Call(Name("posix", "system"), ("id",)), r"it holds posix\.system"),
+    "os.system by GLOBAL": (Call(Name("os", "system"), ("id",)), r"it holds 'os\.system', which is not weights"),
+    "posix.system by GLOBAL": (Call(Name("posix", "system"), ("id",)), r"it holds 'posix\.system"),
     "os.system by STACK_GLOBAL": (
-        Opcodes(strings("os", "system") + b"\x93" + encode(("id",)) + b"R"), r"it holds os\.system"),
+        Opcodes(strings("os", "system") + b"\x93" + encode(("id",)) + b"R"), r"it holds 'os\.system"),
     "STACK_GLOBAL of a list": (Opcodes(b"]" + strings("system") + b"\x93"), "imports something without a name"),
     "os.system by INST": (Opcodes(b"(" + strings("id") + b"ios\nsystem\n"), "the instruction INST"),
-    "os.system by OBJ": (Opcodes(b"(cos\nsystem\n" + strings("id") + b"o"), r"it holds os\.system"),
+    "os.system by OBJ": (Opcodes(b"(cos\nsystem\n" + strings("id") + b"o"), r"it holds 'os\.system"),
     "a known function by OBJ": (Opcodes(b"(" + encode(ORDERED) + b"o"), "the instruction OBJ"),
-    "builtins.eval": (Call(Name("builtins", "eval"), ("1",)), r"it holds builtins\.eval"),
-    "__builtin__.eval": (Call(Name("__builtin__", "eval"), ("1",)), r"it holds __builtin__\.eval"),
+    "builtins.eval": (Call(Name("builtins", "eval"), ("1",)), r"it holds 'builtins\.eval"),
+    "__builtin__.eval": (Call(Name("__builtin__", "eval"), ("1",)), r"it holds '__builtin__\.eval"),
     "a getattr chain": (
         Call(Call(Name("builtins", "getattr"), (Name("os", "system"), "__call__")), ("id",)),
-        r"it holds builtins\.getattr",
+        r"it holds 'builtins\.getattr",
     ),
     "an attribute of a known name": (
         Opcodes(strings("torch", "FloatStorage.__init__.__globals__") + b"\x93"),
-        r"it holds torch\.FloatStorage\.__init__\.__globals__",
+        r"it holds 'torch\.FloatStorage\.__init__\.__globals__",
     ),
-    "a name through a known module": (Name("collections", "_sys.modules"), r"it holds collections\._sys\.modules"),
-    "a name with a space": (Name("torch FloatStorage", ""), "it holds"),
-    "a class by NEWOBJ": (Opcodes(b"c" + HERE + b"Canary\n)\x81"), r"it holds .*\.Canary"),
+    "a name through a known module": (Name("collections", "_sys.modules"), r"it holds 'collections\._sys\.modules"),
+    "a name with a space": (Name("torch FloatStorage", ""), r"it holds 'torch\.FloatStorage '"),
+    "a name with an escape sequence": (Name("os", "\x1b[2J" + "x" * 1000), r"it holds 'os\.\\x1b\[2Jx{93}', which"),
+    "a class by NEWOBJ": (Opcodes(b"c" + HERE + b"Canary\n)\x81"), r"it holds '.*\.Canary"),
     "a class by NEWOBJ_EX": (Opcodes(encode(ORDERED) + b")}\x92"), "the instruction NEWOBJ_EX"),
     "a pickled module": (Name("torch.nn.modules.linear", "Linear"), r"of a whole model save model\.state_dict\(\)"),
     "EXT1": (Opcodes(b"\x82\x07"), "the instruction EXT1"),
@@ -274,7 +275,8 @@ HOSTILE = {
     "an offset past the end": (wild(MEMORY, 12, (), (), False, HOOKS), r"shape \(\) .* offset 12 reaches outside"),
     "strides past the end": (wild(MEMORY, 0, (3, 4), (4, 2), False, HOOKS), r"strides \(4, 2\) at offset 0 reaches"),
     "strides that overflow": (wild(MEMORY, 0, (3, 3), (1 << 62, 1 << 62), False, HOOKS), "reaches outside"),
-    "an empty tensor of wild sizes": (wild(MEMORY, 0, (0, 1 << 62, 1 << 62), (1, 1, 1), False, HOOKS), "."),
+    "an empty tensor of wild sizes": (
+        wild(MEMORY, 0, (0, 1 << 62, 1 << 62), (1, 1, 1), False, HOOKS), "it is damaged .ValueError: array is too big"),
     "a stride of 0 for a terabyte": (wild(MEMORY, 0, (1 << 38,), (0,), False, HOOKS), "repeat elements until"),
     "the same memory a hundred times": (
         {str(i): view(MEMORY, 0, ((1 << 18) - i,), (0,)) for i in range(100)}, "repeat elements until"),
@@ -296,7 +298,7 @@ HOSTILE = {
     "a storage that is missing": ({"x": storage("7", "FloatStorage", 11)}, r"has no entry 'archive/data/7'"),
     "a storage with a path": ({"x": storage("../data.pkl", "ByteStorage", 1)}, r"no entry 'archive/data/\.\./data"),
     "a storage of two kinds": ([MEMORY, storage("0", "IntStorage", 12)], "'0' is described in two ways"),
-    "a storage of an unknown kind": ({"x": storage("0", "ComplexFloatStorage", 6)}, r"it holds torch\.Complex"),
+    "a storage of an unknown kind": ({"x": storage("0", "ComplexFloatStorage", 6)}, r"it holds 'torch\.Complex"),
     "a storage that is a view": (
         {"x": Stored(("storage", FLOATS, "0", "cpu", 12, ("1", 0, 4)))}, "a storage is not described"),
     "an identifier that is a str": ({"x": Stored("0")}, "a storage is not described"),
@@ -428,9 +430,9 @@ def test_wrong_containers(tmp_path):
         (legacy.replace(pickle.dumps(1001, 2), pickle.dumps(1002, 2)), "of version 1002 of the format, only 1001"),
         (legacy.replace(struct.pack("<q", 12), struct.pack("<q", -1)), "storage '0' has -1 elements instead of 12"),
         (legacy.replace(pickle.dumps(["0"], 2), pickle.dumps([], 2)), "list of storages does not name those"),
-        (heads[0] + b"cos\nsystem\n(X\x02\x00\x00\x00idtR.", r"it holds os\.system"),
+        (heads[0] + b"cos\nsystem\n(X\x02\x00\x00\x00idtR.", r"it holds 'os\.system"),
         (b"".join(heads), "pickle exhausted before seeing STOP"),
-        (b"".join(heads) + pickle.dumps({}, 2) + b"cos\nsystem\n.", r"it holds os\.system"),
+        (b"".join(heads) + pickle.dumps({}, 2) + b"cos\nsystem\n.", r"it holds 'os\.system"),
         (pickle.dumps({"a": 1}), "it is not a safetensors or npz file, nor written by torch.save"),
         (bytes(257) + b"ustar" + bytes(300), "it is a tar archive, as the first versions of torch.save wrote"),
     ]:
