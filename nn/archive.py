@@ -79,6 +79,9 @@ class Archive:
         self.entries = {entry.filename: entry for entry in entries}
         if len(self.entries) < len(entries):
             raise UnreadableError("two entries of the zip archive have the same name")
+        for entry in entries:
+            if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # LZMA takes gigabytes if told to
+                raise UnreadableError(f"the entry {entry.filename!r} is compressed by a method that NumPy does not use")
         total, limit = sum(entry.file_size for entry in entries), unpacked_limit(file.size)
         if total > limit:
             raise UnreadableError(

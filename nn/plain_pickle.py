@@ -11,7 +11,7 @@ Instructions: `pickletools` in Python's library, whose comments are the specific
 from __future__ import annotations
 
 import pickletools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 from minigrad.nn.archive import UnreadableError
@@ -75,7 +75,8 @@ code and are never loaded; of a whole model save model.state_dict()
             )
         return Global(name, known[name])
 
-    for step, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+    steps: Iterator[tuple[pickletools.OpcodeInfo, Any, int | None]] = pickletools.genops(file)
+    for step, (opcode, argument, _) in enumerate(steps):
         if step == MAX_STEPS:
             raise UnreadableError(f"its pickle has more than {MAX_STEPS} steps")
         match opcode.name:

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from minigrad import Tensor, asarray
-from minigrad.backend import raw, transfer_array
+from minigrad.backend import device_of, raw, transfer_array
 from minigrad.nn.archive import Archive, BoundedReader, UnreadableError, fill
 from minigrad.nn.module import Module
 from minigrad.nn.optional import need
@@ -232,7 +232,8 @@ def _plain(name: Any, value: Any) -> np.ndarray:
     if not isinstance(value, Tensor):
         value = np.asarray(value) if isinstance(value, (int, float, list, np.generic)) else value
     array = raw(value)
-    if not isinstance(name, str) or getattr(array, "dtype", np.dtype(object)).kind not in "fiub" or array.itemsize > 8:
+    known = device_of(array) is not None and array.dtype.kind in "fiub" and array.dtype.itemsize <= 8
+    if not known or not isinstance(name, str):
         raise TypeError(f"nn.save takes names with Tensors or arrays of numbers, got {name!r}: {type(value).__name__}")
     array = transfer_array(array, "cpu")
     return array.astype(array.dtype.newbyteorder("="), order="C", copy=False)

@@ -186,7 +186,7 @@ KNOWN: dict[str, Any] = {
     "torch._utils._rebuild_parameter": _parameter,
     "torch._utils._rebuild_parameter_with_state": _parameter,
     "torch.nn.parameter.Parameter": _parameter,
-    "torch.storage.UntypedStorage": Kind("uint8"),
+    "torch.storage.UntypedStorage": KINDS["ByteStorage"],
     **{f"torch.{name}": kind for name, kind in KINDS.items()},
     **{f"torch.{kind.name}": kind for kind in KINDS.values()},
     **{f"torch.{name}": Kind(name) for name in ("uint16", "uint32", "uint64")},
@@ -273,8 +273,8 @@ def load_sequence(file: BoundedReader) -> Any:
     storages = _Storages(file.size)
     if _literal(file) != MAGIC:
         raise UnreadableError("its magic number is wrong")
-    if (version := _literal(file)) != VERSION:
-        raise UnreadableError(f"it is of version {version!r} of the format, only {VERSION} is known")
+    if _literal(file) != VERSION:
+        raise UnreadableError(f"it is not of version {VERSION} of the format, the only one that is known")
     _literal(file)
     value = read_pickle(file, KNOWN, storages.persistent_load)
     keys = _literal(file)

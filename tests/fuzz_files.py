@@ -7,6 +7,7 @@ and refused without naming the file.
 
 from __future__ import annotations
 
+import codecs
 import io
 import itertools
 import json
@@ -243,6 +244,8 @@ def main(kind: str, seed: int, count: int) -> dict[str, int]:
         path = Path(folder, "weights")
         path.write_bytes(saved(ARRAYS))
         nn.load(path)  # what is imported late is imported now
+        for encoding in ("raw-unicode-escape", "cp437"):
+            codecs.lookup(encoding)
         tracemalloc.start()
         for number in range(count):
             data = KINDS[kind](rng)

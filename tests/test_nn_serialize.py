@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 
 import minigrad as mg
 from minigrad import nn
+from tests.cudaemu import fake_cupy
 
 
 def test_round_trip_of_a_module(tmp_path):
@@ -51,6 +52,18 @@ def test_round_trip_of_arrays_and_tensors(tmp_path, dtype, suffix):
         np.testing.assert_array_equal(theirs[name], value)
     if suffix.lower() == "npz":
         theirs.close()
+
+
+def test_arrays_on_a_device(tmp_path):
+    numbers = np.arange(6, dtype=np.float32).reshape(2, 3)
+    with fake_cupy.install():
+        x = mg.tensor(numbers, device="cuda")
+        for name in ("x.npz", "x.safetensors"):
+            nn.save({"tensor": x, "columns": x.T, "array": x._array}, tmp_path / name)
+            loaded = nn.load(tmp_path / name)
+            assert {value.device for value in loaded.values()} == {"cpu"}
+            for key, expected in {"tensor": numbers, "columns": numbers.T, "array": numbers}.items():
+                np.testing.assert_array_equal(loaded[key].numpy(), expected)
 
 
 def test_the_contents_decide_not_the_name(tmp_path):

@@ -185,6 +185,12 @@ def test_torchscript(tmp_path):
         nn.load(tmp_path / "x.pt")
 
 
+def test_their_tensors_are_not_ours_to_save(tmp_path):
+    with pytest.raises(TypeError, match=r"nn\.save takes names with Tensors or arrays of numbers, got 'x': Tensor"):
+        nn.save({"x": torch.ones(2)}, tmp_path / "x.npz")
+    assert not list(tmp_path.iterdir())
+
+
 def test_our_writer_in_the_tests_writes_what_torch_reads(tmp_path):
     """So the files that the other tests make without PyTorch are such files as it makes."""
     from tests.torchfiles import saved
