@@ -141,13 +141,13 @@ code and are never loaded; of a whole model save model.state_dict()
                 stack.pop()  # attributes, such as the versions that state_dict() notes: plain data has none
             case "BINPERSID":
                 stack.append(persistent_load(stack.pop()))
-            case "STOP":
-                return stack.pop()
+            case "STOP":  # the last step
+                pass
             case other:
                 raise UnreadableError(
                     f"its pickle has the instruction {other}, which the data of weights does not need"
                 )
-    raise UnreadableError("its pickle has no end")
+    return stack.pop()
 
 
 def set_items(target: Any, items: list[Any]) -> None:

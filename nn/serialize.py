@@ -87,7 +87,7 @@ def save(obj: Module | Mapping[str, Any], path: str | os.PathLike[str]) -> None:
             os.fsync(file.fileno())  # or the rename could reach the disk before the contents
         temporary.replace(path)
     except OSError as error:
-        raise type(error)(error.errno, f"cannot save to {path}: {error.strerror}") from error
+        raise type(error)(error.errno, f"cannot save to {path}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)

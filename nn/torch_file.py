@@ -6,6 +6,8 @@ version, facts about the machine), the pickle of the object, that of the list of
 
 A tensor is described by a storage, an offset, a shape and strides, counted in elements. All of it is checked before
 memory is taken, and the pickle is read by `read_pickle`, which runs nothing.
+
+Source: the functions _save and _legacy_save in PyTorch's torch/serialization.py.
 """
 
 from __future__ import annotations

@@ -55,6 +55,16 @@ ARRAYS = {
     "1.bias": np.array([True]),
 }
 
+
+def arrays(rng: random.Random) -> dict[str, np.ndarray]:
+    """Those above; now and then one is missing, or has another name, in a file that is whole."""
+    chosen = dict(ARRAYS)
+    if rng.random() < 0.1:
+        array = chosen.pop(rng.choice(list(chosen)))
+        chosen |= rng.choice(({}, {"2.bias": array}))
+    return chosen
+
+
 # ---- damage to bytes ------------------------------------------------------------------------------------------------
 
 
@@ -160,9 +170,11 @@ def header(text: bytes, rng: random.Random) -> bytes:
 def damaged_zip(rng: random.Random) -> bytes:
     if rng.random() < 0.4:
         return rng.choice(BYTES)(saved(ARRAYS), rng)
-    described, storages = state_dict(ARRAYS)
+    described, storages = state_dict(arrays(rng))
     code = pickled(described)
-    match rng.randrange(8):
+    match rng.randrange(9):
+        case 8:
+            pass
         case 0:
             code = rng.choice(BYTES)(code, rng)
         case 1:
@@ -178,12 +190,14 @@ def damaged_zip(rng: random.Random) -> bytes:
 def damaged_legacy(rng: random.Random) -> bytes:
     if rng.random() < 0.4:
         return rng.choice(BYTES)(saved(ARRAYS, legacy=True), rng)
-    described, storages = state_dict(ARRAYS, legacy=True)
-    sizes = {key: (x.size, data) for (key, data), x in zip(storages.items(), ARRAYS.values(), strict=True)}
+    chosen = arrays(rng)
+    described, storages = state_dict(chosen, legacy=True)
+    sizes = {key: (x.size, data) for (key, data), x in zip(storages.items(), chosen.values(), strict=True)}
     if rng.random() < 0.2:
         key = rng.choice(list(sizes))
         sizes[key] = (rng.choice([n for n in NUMBERS if n < 1 << 63]), sizes[key][1])
-    return legacy_file(instructions(pickled(described), rng), sizes)
+    code = pickled(described)
+    return legacy_file(code if rng.random() < 0.1 else instructions(code, rng), sizes)
 
 
 def damaged_safetensors(rng: random.Random) -> bytes:
@@ -208,7 +222,7 @@ def damaged_npz(rng: random.Random) -> bytes:
     file = io.BytesIO()
     chosen = rng.choice(list(ARRAYS))
     with zipfile.ZipFile(file, "w", rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as archive:
-        for name, array in ARRAYS.items():
+        for name, array in arrays(rng).items():
             entry = io.BytesIO()
             np.lib.format.write_array(entry, array)
             data = entry.getvalue()

@@ -135,6 +135,20 @@ def test_checkpoints_are_plain_data_with_tensors(tmp_path):
     }
 
 
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_every_protocol_of_pickle(tmp_path, protocol):
+    name = "a name that is written once"
+    value = {
+        name: [1, -1, 300, 1 << 40, 1 << 70, -(1 << 70)],
+        "b": (True, None, 0.5, "ä" * 300),
+        "c": [(), (1,), (1, 2, 3)],
+    }
+    value["again"] = {name: value["c"]}
+    state = read(tmp_path, zip_file(pickle.dumps(value, protocol), {}))
+    assert state == value
+    assert state["again"][name] is state["c"]
+
+
 def test_what_old_versions_wrote(tmp_path):
     """Python 2's OrderedDict of pairs and byte strings, _rebuild_tensor, and Parameters made by NEWOBJ and BUILD."""
     plain = Call(Name("torch._utils", "_rebuild_tensor"), (MEMORY, 1, (2,), (1,)))
@@ -432,6 +446,8 @@ def test_wrong_containers(tmp_path):
         (legacy.replace(struct.pack("<q", 12), struct.pack("<q", -1)), "storage '0' has -1 elements instead of 12"),
         (legacy.replace(pickle.dumps(["0"], 2), pickle.dumps([], 2)), "list of storages does not name those"),
         (heads[0] + b"cos\nsystem\n(X\x02\x00\x00\x00idtR.", r"it holds 'os\.system"),
+        (b"\x80\x02" + encode((MAGIC, 1)) + b".", "its magic number is wrong"),
+        (heads[0] + heads[1] + pickled(Stored("x")), "its head holds something else than plain data"),
         (b"".join(heads), "pickle exhausted before seeing STOP"),
         (b"".join(heads) + pickle.dumps({}, 2) + b"cos\nsystem\n.", r"it holds 'os\.system"),
         (pickle.dumps({"a": 1}), "it is not a safetensors or npz file, nor written by torch.save"),
