@@ -50,6 +50,7 @@ def fans_of(layer: Module) -> tuple[int, int]:
 
     Raises:
         TypeError: a module that is not one of the layers with weights.
+        ValueError: a convolution with a table of connections, whose outputs see different numbers of inputs.
 
     >>> from minigrad import nn
     >>> fans_of(nn.Conv2d(8, 6, 5, groups=2)), fans_of(nn.ConvTranspose2d(8, 6, 5, groups=2))
@@ -60,6 +61,8 @@ def fans_of(layer: Module) -> tuple[int, int]:
 
     if isinstance(layer, linear.Linear):
         return layer.in_features, layer.out_features
+    if isinstance(layer, conv.ConvNd) and layer.connections is not None:
+        raise ValueError("with connections each output channel sees its own number of inputs: use layer.by_fan_in()")
     if isinstance(layer, conv.Convolution):
         taps = math.prod(layer.kernel_size)
         return layer.in_channels // layer.groups * taps, layer.out_channels // layer.groups * taps
