@@ -74,7 +74,7 @@ class LeNet5_1998(Module):
 
     >>> import minigrad as mg
     >>> net = LeNet5_1998()
-    >>> net(mg.zeros((2, 1, 32, 32))).shape, sum(p.size for p in net.parameters() if p.requires_grad)
+    >>> net(mg.zeros((2, 1, 32, 32))).shape, sum(p.size for p in net.parameters())
     ((2, 10), 60000)
     """
 

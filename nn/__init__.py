@@ -6,7 +6,7 @@ if __name__ != "minigrad.nn":
         f"the first does not know: use `from minigrad import nn`"
     )
 
-from minigrad.nn import data, init, optim
+from minigrad.nn import averaging, data, init, optim, schedule, utils
 from minigrad.nn.layers.activation import (
     CELU,
     ELU,
@@ -108,7 +108,24 @@ from minigrad.nn.layers.pool_adaptive import (
 )
 from minigrad.nn.layers.response_norm import LocalResponseNorm
 from minigrad.nn.layers.upsample import Upsample
-from minigrad.nn.losses import CrossEntropyLoss
+from minigrad.nn.losses import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    FocalLoss,
+    HingeEmbeddingLoss,
+    HingeLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    LeNetMAPLoss,
+    LeNetMSELoss,
+    MSELoss,
+    MultiMarginLoss,
+    NLLLoss,
+    SmoothL1Loss,
+    TripletMarginLoss,
+)
 from minigrad.nn.module import Module
 from minigrad.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 from minigrad.nn.serialize import load, save
@@ -128,6 +145,8 @@ __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
+    "BCELoss",
+    "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
@@ -156,6 +175,7 @@ __all__ = [
     "Dropout3d",
     "Embedding",
     "Flatten",
+    "FocalLoss",
     "GlobalAvgPool",
     "GlobalMaxPool",
     "GlobalMinPool",
@@ -163,20 +183,28 @@ __all__ = [
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
+    "HingeEmbeddingLoss",
+    "HingeLoss",
+    "HuberLoss",
     "Identity",
     "InstanceNorm1d",
     "InstanceNorm2d",
     "InstanceNorm3d",
+    "KLDivLoss",
+    "L1Loss",
     "LPPool1d",
     "LPPool2d",
     "LPPool3d",
     "LayerNorm",
+    "LeNetMAPLoss",
+    "LeNetMSELoss",
     "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
     "LocallyConnected2d",
     "LogSigmoid",
     "LogSoftmax",
+    "MSELoss",
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
@@ -191,6 +219,8 @@ __all__ = [
     "Module",
     "ModuleDict",
     "ModuleList",
+    "MultiMarginLoss",
+    "NLLLoss",
     "PReLU",
     "Parameter",
     "PixelShuffle",
@@ -210,11 +240,13 @@ __all__ = [
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SmoothL1Loss",
     "Softmax",
     "Softplus",
     "Softsign",
     "Subsampling",
     "Tanh",
+    "TripletMarginLoss",
     "Unflatten",
     "UninitializedBuffer",
     "UninitializedParameter",
@@ -223,9 +255,12 @@ __all__ = [
     "ZeroPad1d",
     "ZeroPad2d",
     "ZeroPad3d",
+    "averaging",
     "data",
     "init",
     "load",
     "optim",
     "save",
+    "schedule",
+    "utils",
 ]

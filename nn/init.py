@@ -14,7 +14,8 @@ from typing import Literal
 import numpy as np
 
 from minigrad import Tensor, asarray, no_grad
-from minigrad.nn.module import Module, Parameter
+from minigrad.nn.module import Module
+from minigrad.nn.parameter import Parameter, Uninitialized
 from minigrad.random import default_generator
 
 Mode = Literal["fan_in", "fan_out"]
@@ -50,7 +51,8 @@ def fans_of(layer: Module) -> tuple[int, int]:
 
     Raises:
         TypeError: a module that is not one of the layers with weights.
-        ValueError: a convolution with a table of connections, whose outputs see different numbers of inputs.
+        ValueError: a layer that gets its size from the first batch, before that; a convolution with a table of
+            connections, whose outputs each see their own number of inputs.
 
     >>> from minigrad import nn
     >>> fans_of(nn.Conv2d(8, 6, 5, groups=2)), fans_of(nn.ConvTranspose2d(8, 6, 5, groups=2))
@@ -59,13 +61,15 @@ def fans_of(layer: Module) -> tuple[int, int]:
     # Imported here, since the layers draw their initial values with this file.
     from minigrad.nn.layers import bilinear, conv, embedding, lenet, linear, local
 
-    if isinstance(layer, linear.Linear):
-        return layer.in_features, layer.out_features
     if isinstance(layer, conv.ConvNd) and layer.connections is not None:
         raise ValueError("with connections each output channel sees its own number of inputs: use layer.by_fan_in()")
-    if isinstance(layer, conv.Convolution):
-        taps = math.prod(layer.kernel_size)
-        return layer.in_channels // layer.groups * taps, layer.out_channels // layer.groups * taps
+    if isinstance(layer, (linear.Linear, conv.Convolution)):
+        _need_size(layer, layer.weight)
+        fan_in, fan_out = fans(layer.weight.shape)
+        if isinstance(layer, linear.Linear):
+            return fan_in, fan_out
+        fan_out //= layer.groups
+        return (fan_out, fan_in) if layer.transposed else (fan_in, fan_out)
     if isinstance(layer, local.LocallyConnected2d):
         taps = math.prod(layer.kernel_size)
         return layer.in_channels * taps, layer.out_channels * taps
@@ -76,6 +80,11 @@ def fans_of(layer: Module) -> tuple[int, int]:
     if isinstance(layer, lenet.Subsampling):
         return math.prod(layer.kernel_size), 1
     raise TypeError(f"fans_of knows the layers with weights, from Linear to Subsampling, got {type(layer).__name__}")
+
+
+def _need_size(layer: Module, weight: Parameter) -> None:
+    if isinstance(weight, Uninitialized):
+        raise ValueError(f"{layer!r} has no size yet: run a batch through the model first")
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
@@ -191,9 +200,10 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     out, seen, *kernel = tensor.shape
     if groups < 1 or out % groups:
         raise ValueError(f"groups must divide the first axis, got groups={groups} and a tensor of shape {tensor.shape}")
-    values = np.zeros((groups, out // groups, *tensor.shape[1:]), _dtype(tensor))
+    values: np.ndarray = np.zeros((groups, out // groups, *tensor.shape[1:]), _dtype(tensor))
     i = np.arange(min(out // groups, seen))
-    values[(slice(None), i, i, *(k // 2 for k in kernel))] = 1
+    centres: tuple = (slice(None), i, i, *(k // 2 for k in kernel))
+    values[centres] = 1
     return _fill(tensor, values.reshape(tensor.shape))
 
 
@@ -246,7 +256,7 @@ def trunc_normal_(
         z = first + (last - first) * rng.random(n, dtype)
         return z[rng.random(n, dtype) <= np.exp((mode**2 - z * z) / 2)]
 
-    values = np.empty(0, dtype)
+    values: np.ndarray = np.empty(0, dtype)
     while values.size < tensor.size:
         values = np.concatenate([values, drawn(tensor.size - values.size + 16)])
     values = values[: tensor.size].reshape(tensor.shape) * std + mean
@@ -457,6 +467,8 @@ def _weighted(module: Module) -> Iterator[tuple[str, Parameter, Parameter | None
     """The layers that multiply their input by a weight, with their names: (name, weight, bias or None)."""
     for name, layer in module.named_modules():
         weight, bias = vars(layer).get("weight"), vars(layer).get("bias")
+        if isinstance(weight, Parameter):
+            _need_size(layer, weight)
         if isinstance(weight, Parameter) and weight.ndim > 1:
             yield name, weight, bias
 
@@ -472,7 +484,8 @@ def alexnet_(module: Module, ones: Collection[str] = (), generator: np.random.Ge
         generator: where the numbers come from.
 
     Raises:
-        ValueError: a name in `ones` that is not that of a layer with a weight and a bias; nothing was changed.
+        ValueError: a name in `ones` that is not that of a layer with a weight and a bias, or a layer without a size
+            yet; nothing was changed.
 
     Source: A. Krizhevsky, I. Sutskever, G. Hinton: ImageNet Classification with Deep Convolutional Neural Networks,
     NIPS 2012, section 5.

@@ -145,7 +145,7 @@ def as_function(module: Any) -> tuple[Callable, list[np.ndarray]]:
     def call(*arrays: mg.Tensor) -> mg.Tensor:
         inputs = arrays[: len(arrays) - len(places)]
         for (m, name), value in zip(places, arrays[len(inputs) :], strict=True):
-            setattr(m, name, value)
+            vars(m)[name] = value  # not setattr, which wants a Parameter there
         mg.manual_seed(1)
         return module(*inputs)
 

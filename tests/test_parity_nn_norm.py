@@ -93,3 +93,21 @@ def test_second_derivatives_of_a_network_with_batch_norm():
     for g, h in pairs:
         if h is not None:
             np.testing.assert_allclose(g.numpy(), h.numpy(), rtol=1e-8, atol=1e-12)
+
+
+def test_update_bn_gives_the_statistics_of_all_batches():
+    """After averaging weights, the statistics of the averaged model are those of all the data, each batch alike."""
+    rng = np.random.default_rng(0)
+    batches = [rng.standard_normal((6, 3, 4, 4)).astype(np.float32) * (1 + i) for i in range(3)]
+    ours = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.BatchNorm2d(4))
+    n = torch.nn
+    theirs = n.Sequential(n.Conv2d(3, 4, 3), n.BatchNorm2d(4), n.ReLU(), n.BatchNorm2d(4))
+    theirs.load_state_dict({k: torch.tensor(v.numpy()) for k, v in ours.state_dict().items()})
+    ours.eval()
+    theirs.eval()
+    nn.averaging.update_bn(batches, ours)
+    torch.optim.swa_utils.update_bn([torch.tensor(x) for x in batches], theirs)
+    assert not ours.training
+    assert ours[1].momentum == 0.1
+    for key, value in theirs.state_dict().items():
+        np.testing.assert_allclose(ours.state_dict()[key].numpy(), value.numpy(), rtol=1e-4, atol=1e-6)

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import all_half, as_array, device_of, given, order_of, raw, shape_of, transfer_array
+from minigrad.backend import all_half, as_array, device_of, given, order_of, raw, shape_of, transfer_array, xp
 from minigrad.ops.index import take
 from minigrad.ops.linalg import matmul
-from minigrad.ops.shape import astype, broadcast_to, expand_dims, in_order, permute, reshape
+from minigrad.ops.shape import astype, expand_dims, in_order, permute, reshape
 from minigrad.window import per_axis
 
 
@@ -138,14 +138,8 @@ def _along(x: Any, axis: int, change: Callable) -> Any:
 def _picked(x: Any, axis: int, out: int, step: Fraction, half: bool) -> Any:
     size, times = shape_of(x)[axis], step.denominator
     if step.numerator == 1 and out == size * times:  # each element so many times: its gradient is a plain sum
-        return _along(
-            x,
-            axis,
-            lambda y: reshape(
-                broadcast_to(expand_dims(y, 2), (*shape_of(y)[:2], times, shape_of(y)[2])),
-                (shape_of(y)[0], out, shape_of(y)[2]),
-            ),
-        )
+        ones = xp(raw(x)).ones((times, 1), raw(x).dtype)  # multiplied, for a broadcast array has no order in memory
+        return _along(x, axis, lambda y: reshape(expand_dims(y, 2) * ones, (shape_of(y)[0], out, shape_of(y)[2])))
     places = (2 * np.arange(out) + half) * step.numerator // (2 * step.denominator)
     places = np.minimum(places, size - 1).tolist()
     return _along(x, axis, lambda y: in_order(take(y, places, 1), (3, 2, 1)))  # NumPy may lay out a copy otherwise

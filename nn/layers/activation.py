@@ -10,7 +10,8 @@ from __future__ import annotations
 import minigrad
 from minigrad import Tensor, full
 from minigrad.nn import init
-from minigrad.nn.module import Module, Parameter
+from minigrad.nn.module import Module
+from minigrad.nn.parameter import Parameter
 
 
 class Inplace(Module):
@@ -254,7 +255,7 @@ class Maxout(Module):
                 f"Maxout expects (N, C, ...) with C a multiple of pieces={self.pieces}, got an input of shape {x.shape}"
             )
         apart = x.reshape(x.shape[0], x.shape[1] // self.pieces, self.pieces, *x.shape[2:])
-        return minigrad.max(apart, 2)
+        return minigrad.in_order(minigrad.max(apart, 2), x._array.strides)  # CuPy's reductions are row-major
 
     def extra_repr(self) -> str:
         """The number of pieces."""

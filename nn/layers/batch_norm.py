@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from minigrad import Tensor, batch_norm_act, no_grad, ones, zeros
 from minigrad.nn.layers.images import expect_images
 from minigrad.nn.module import Module
@@ -9,34 +11,10 @@ from minigrad.nn.parameter import Buffer, Parameter, Uninitialized, Uninitialize
 from minigrad.window import AXES
 
 
-class BatchNorm(Module):
-    """What the batch norms share. Abstract: a subclass sets `ranks`, how many spatial axes it takes.
+class RunningNorm(Module):
+    """A norm of channels that keeps running statistics: what batch norm and instance norm share. Abstract.
 
-    `(x - mean) / sqrt(var + eps) * weight + bias`, for each channel, and if asked for a residual is added and an
-    activation applied in the same pass: `bn(x, residual=shortcut, activation="relu")`.
-
-    While training, mean and var (divided by n) are those of the batch and the spatial axes, and the running statistics
-    move towards them: `running = (1 - momentum) * running + momentum * batch`, with the variance divided by n - 1. In
-    eval mode the running statistics are used.
-
-    Args:
-        num_features: the number of channels; None takes it from the first batch.
-        eps: keeps the division finite.
-        momentum: how fast the running statistics follow; None gives each batch the same weight.
-        affine: whether there is a weight.
-        bias: whether there is a bias too.
-        track_running_stats: without, the batch's own statistics are used in eval mode too.
-
-    Attributes:
-        weight, bias: (num_features,), at first 1 and 0; None where there is none.
-        running_mean, running_var: (num_features,), at first 0 and 1; None without `track_running_stats`.
-        num_batches_tracked: how many batches have been seen, one int64; state dicts from before PyTorch 0.4.1 lack it.
-
-    Raises:
-        ValueError: an input of another rank or with other channels, or, while training, a single value in each channel.
-
-    Source: S. Ioffe and C. Szegedy, "Batch normalization: accelerating deep network training by reducing internal
-    covariate shift", 2015, algorithms 1 and 2.
+    A subclass sets `ranks`, how many spatial axes it takes, and defines `forward`.
     """
 
     ranks: tuple[int, ...]
@@ -81,25 +59,15 @@ class BatchNorm(Module):
                 if parameter is not None and not isinstance(parameter, Uninitialized):
                     parameter.copy_(value)
 
-    def forward(self, x: Tensor, residual: Tensor | None = None, activation: str | None = None) -> Tensor:
-        """The same shape; see `minigrad.batch_norm_act` for the residual and the activation."""
-        self._accept(x)
-        options = {"eps": self.eps, "residual": residual, "activation": activation}
-        if not self.training and self.running_mean is not None:
-            mean, var = self.running_mean, self.running_var
-            return batch_norm_act(x, self.weight, self.bias, mean=mean, var=var, **options)
-        out, mean, var = batch_norm_act(x, self.weight, self.bias, return_statistics=True, **options)
-        if self.training and self.num_batches_tracked is not None:
-            with no_grad():
-                self.num_batches_tracked.copy_(self.num_batches_tracked + 1)
-            self._follow(mean, var, x.size // x.shape[1])
-        return out
+    def _by_running(self, x: Tensor, **options: Any) -> Tensor:
+        """x, normalised by the running statistics."""
+        return batch_norm_act(x, self.weight, self.bias, mean=self.running_mean, var=self.running_var, **options)
 
     def _follow(self, mean: Tensor, var: Tensor, n: int) -> None:
         """Move the running statistics towards those of a batch of n values for each channel."""
         rate = self.momentum
         if rate is None and self.num_batches_tracked is not None:
-            rate = 1 / self.num_batches_tracked.item()
+            rate = 1 / max(1, self.num_batches_tracked.item())
         with no_grad():
             for running, batch in ((self.running_mean, mean), (self.running_var, var * (n / (n - 1)))):
                 if running is not None:
@@ -124,6 +92,50 @@ class BatchNorm(Module):
             f"bias={self.bias is not None}, "
             f"track_running_stats={self.track_running_stats}"
         )
+
+
+class BatchNorm(RunningNorm):
+    """What the batch norms share. Abstract: a subclass sets `ranks`, how many spatial axes it takes.
+
+    `(x - mean) / sqrt(var + eps) * weight + bias`, for each channel, and if asked for a residual is added and an
+    activation applied in the same pass: `bn(x, residual=shortcut, activation="relu")`.
+
+    While training, mean and var (divided by n) are those of the batch and the spatial axes, and the running statistics
+    move towards them: `running = (1 - momentum) * running + momentum * batch`, with the variance divided by n - 1. In
+    eval mode the running statistics are used.
+
+    Args:
+        num_features: the number of channels; None takes it from the first batch.
+        eps: keeps the division finite.
+        momentum: how fast the running statistics follow; None gives each batch the same weight.
+        affine: whether there is a weight.
+        bias: whether there is a bias too.
+        track_running_stats: without, the batch's own statistics are used in eval mode too.
+
+    Attributes:
+        weight, bias: (num_features,), at first 1 and 0; None where there is none.
+        running_mean, running_var: (num_features,), at first 0 and 1; None without `track_running_stats`.
+        num_batches_tracked: how many batches have been seen, one int64; state dicts from before PyTorch 0.4.1 lack it.
+
+    Raises:
+        ValueError: an input of another rank or with other channels, or, while training, a single value in each channel.
+
+    Source: S. Ioffe and C. Szegedy, "Batch normalization: accelerating deep network training by reducing internal
+    covariate shift", 2015, algorithms 1 and 2.
+    """
+
+    def forward(self, x: Tensor, residual: Tensor | None = None, activation: str | None = None) -> Tensor:
+        """The same shape; see `minigrad.batch_norm_act` for the residual and the activation."""
+        self._accept(x)
+        options = {"eps": self.eps, "residual": residual, "activation": activation}
+        if not self.training and self.running_mean is not None:
+            return self._by_running(x, **options)
+        out, mean, var = batch_norm_act(x, self.weight, self.bias, return_statistics=True, **options)
+        if self.training and self.num_batches_tracked is not None:
+            with no_grad():
+                self.num_batches_tracked.copy_(self.num_batches_tracked + 1)
+            self._follow(mean, var, x.size // x.shape[1])
+        return out
 
 
 class BatchNorm1d(BatchNorm):

@@ -6,7 +6,8 @@ import math
 
 from minigrad import Tensor, zeros
 from minigrad.nn import init
-from minigrad.nn.module import Module, Parameter
+from minigrad.nn.module import Module
+from minigrad.nn.parameter import Parameter
 
 
 class Bilinear(Module):

@@ -12,8 +12,8 @@ import numpy as np
 import minigrad
 from minigrad import Tensor
 from minigrad.backend import in_order
+from minigrad.nn.layers.images import expect_images
 from minigrad.nn.module import Module
-from minigrad.window import AXES
 
 
 class _Dropping(Module):
@@ -94,11 +94,7 @@ class ChannelDropout(Dropout):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, *spatial) -> the same shape."""
-        if x.ndim != self.dims + 2:
-            hint = "; for a single sample put x[None]" if x.ndim == self.dims + 1 else ""
-            raise ValueError(
-                f"{type(self).__name__} expects (N, C, {AXES[self.dims]}), got an input of shape {x.shape}{hint}"
-            )
+        expect_images(self, x, self.dims)
         return self.scaled(x, (*x.shape[:2], *(1,) * self.dims)) if self.training else x
 
 

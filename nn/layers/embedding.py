@@ -6,7 +6,8 @@ from typing import Any, Self
 
 from minigrad import Tensor, asarray, no_grad, where, zeros
 from minigrad.nn import init
-from minigrad.nn.module import Module, Parameter
+from minigrad.nn.module import Module
+from minigrad.nn.parameter import Parameter
 
 
 class Embedding(Module):
@@ -49,7 +50,8 @@ class Embedding(Module):
         table = asarray(embeddings)
         if table.ndim != 2:
             raise ValueError(f"embeddings must be a table, (num_embeddings, embedding_dim), got shape {table.shape}")
-        layer = cls(*table.shape, padding_idx)
+        rows, columns = table.shape
+        layer = cls(rows, columns, padding_idx)
         layer.weight = Parameter(table.detach(), requires_grad=not freeze)
         return layer
 

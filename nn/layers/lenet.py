@@ -9,7 +9,9 @@ import numpy as np
 
 from minigrad import Tensor, asarray, avg_pool, zeros
 from minigrad.nn import init
-from minigrad.nn.module import Module, Parameter
+from minigrad.nn.layers.images import expect_images
+from minigrad.nn.module import Module
+from minigrad.nn.parameter import Buffer, Parameter
 from minigrad.window import Geometry, explain, paddings, per_axis
 
 Size = int | tuple[int, ...]
@@ -58,8 +60,7 @@ class Subsampling(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, H, W) -> (N, channels, OH, OW)."""
-        if x.ndim != 4 or x.shape[1] != self.channels:
-            raise ValueError(f"Subsampling expects (N, {self.channels}, H, W), got an input of shape {x.shape}")
+        expect_images(self, x, 2, self.channels)
         total = avg_pool(x, self.kernel_size, stride=self.stride, divisor_override=1)
         return total * self.weight.reshape(-1, 1, 1) + self.bias.reshape(-1, 1, 1)
 
@@ -84,7 +85,7 @@ class RBFOutput(Module):
         trainable: whether the centres are learned; LeNet-5 keeps them fixed.
 
     Attributes:
-        weight: the centres, (classes, features).
+        weight: the centres, (classes, features): a buffer, or a parameter if they are learned.
 
     Raises:
         ValueError: centres that are not a matrix, or an input with another number of features.
@@ -102,7 +103,7 @@ class RBFOutput(Module):
         table = asarray(centres, np.float32)
         if table.ndim != 2:
             raise ValueError(f"centres must have the shape (classes, features), got {table.shape}")
-        self.weight = Parameter(table, requires_grad=trainable)
+        self.weight: Tensor = Parameter(table) if trainable else Buffer(table)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., features) -> (..., classes)."""

@@ -7,7 +7,8 @@ from typing import Any
 
 from minigrad import Tensor, conv_local, output_size, zeros
 from minigrad.nn import init
-from minigrad.nn.module import Module, Parameter
+from minigrad.nn.module import Module
+from minigrad.nn.parameter import Parameter
 from minigrad.window import Geometry, explain, paddings, per_axis
 
 Size = int | tuple[int, ...]

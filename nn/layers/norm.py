@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minigrad import Tensor, mean, no_grad, ones, rsqrt, standardize, zeros
-from minigrad.nn.layers.batch_norm import BatchNorm
+from minigrad.nn.layers.batch_norm import RunningNorm
 from minigrad.nn.module import Module
 from minigrad.nn.parameter import Parameter
 
@@ -176,11 +176,11 @@ class GroupNorm(Module):
         return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}{bias}"
 
 
-class InstanceNorm(BatchNorm):
+class InstanceNorm(RunningNorm):
     """Each channel of each sample by itself: `(x - mean) / sqrt(var + eps) * weight + bias` over the spatial axes.
 
     Abstract: a subclass sets `ranks`. Arguments and attributes are those of `BatchNorm`, but by default nothing is
-    learned or tracked, and `num_batches_tracked` stays 0, as in PyTorch. A residual or an activation is not taken.
+    learned or tracked, and `num_batches_tracked` stays 0, as in PyTorch.
 
     Source: D. Ulyanov, A. Vedaldi and V. Lempitsky, "Instance normalization: the missing ingredient for fast
     stylization", 2016, equation 7.
@@ -198,10 +198,10 @@ class InstanceNorm(BatchNorm):
     ):
         super().__init__(num_features, eps, momentum, affine, track_running_stats, bias=bias)
 
-    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, x: Tensor) -> Tensor:
         """(N, num_features, *spatial), the same shape."""
         if not self.training and self.running_mean is not None:
-            return super().forward(x)
+            return self._by_running(x, eps=self.eps)
         self._accept(x)
         axes = tuple(range(2, x.ndim))
         n = x[0, 0].size if x.shape[0] else 0

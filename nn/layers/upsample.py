@@ -34,8 +34,11 @@ class Upsample(Module):
         recompute_scale_factor: bool | None = None,
     ):
         self.size = size
-        several = isinstance(scale_factor, (tuple, list))
-        self.scale_factor = tuple(map(float, scale_factor)) if several else scale_factor and float(scale_factor)
+        self.scale_factor: float | tuple[float, ...] | None = None
+        if isinstance(scale_factor, (tuple, list)):
+            self.scale_factor = tuple(map(float, scale_factor))
+        elif scale_factor is not None:
+            self.scale_factor = float(scale_factor)
         self.mode = mode
         self.align_corners = align_corners
         self.recompute_scale_factor = recompute_scale_factor
