@@ -9,7 +9,9 @@ if __name__ != "minigrad.models":
 from minigrad.models.alexnet import AlexNet, AlexNet2012, AlexNetTowers, alexnet, alexnet_2012
 from minigrad.models.densenet import DenseNet, densenet121, densenet161, densenet169, densenet201
 from minigrad.models.googlenet import GoogLeNet, googlenet, googlenet_2014
+from minigrad.models.lecun_1989 import LeCun1989, lecun1989
 from minigrad.models.lenet import LeNet5, lenet5
+from minigrad.models.lenet_1998 import LeNet5_1998, lenet5_1998
 from minigrad.models.nin import NiN, nin
 from minigrad.models.registry import get, names
 from minigrad.models.resnet import (
@@ -53,7 +55,9 @@ __all__ = [
     "AlexNetTowers",
     "DenseNet",
     "GoogLeNet",
+    "LeCun1989",
     "LeNet5",
+    "LeNet5_1998",
     "NiN",
     "ResNet",
     "ResNetCifar",
@@ -67,7 +71,9 @@ __all__ = [
     "get",
     "googlenet",
     "googlenet_2014",
+    "lecun1989",
     "lenet5",
+    "lenet5_1998",
     "names",
     "nin",
     "plain18",

@@ -10,7 +10,8 @@ class LeNet5(Module):
     """LeNet-5 as it is built today, for images of one channel and 28x28 pixels: (N, 1, 28, 28) -> logits (N, classes).
 
     From Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: Gradient-Based Learning Applied to Document Recognition,
-    Proceedings of the IEEE 86(11), 1998, section II.B. The sizes of the layers are the paper's; what differs from it:
+    Proceedings of the IEEE 86(11), 1998, section II.B. The sizes of the layers are the paper's; what differs from it
+    (`LeNet5_1998` is the paper to the letter):
 
     - the input is 28x28 and C1 pads it by 2, where the paper draws the digit in the middle of 32x32;
     - pooling is the plain mean; the paper's subsampling multiplies it by a learned number, adds another, and squashes;

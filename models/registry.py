@@ -9,7 +9,9 @@ from typing import Any
 from minigrad.models.alexnet import alexnet, alexnet_2012
 from minigrad.models.densenet import densenet121, densenet161, densenet169, densenet201
 from minigrad.models.googlenet import googlenet, googlenet_2014
+from minigrad.models.lecun_1989 import lecun1989
 from minigrad.models.lenet import lenet5
+from minigrad.models.lenet_1998 import lenet5_1998
 from minigrad.models.nin import nin
 from minigrad.models.resnet import (
     plain18,
@@ -50,6 +52,8 @@ def _with_batch_norm(factory: Factory) -> Factory:
 
 _PLAIN: tuple[Factory, ...] = (
     lenet5,
+    lenet5_1998,
+    lecun1989,
     alexnet,
     alexnet_2012,
     vgg11,

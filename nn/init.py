@@ -51,7 +51,8 @@ def fans_of(layer: Module) -> tuple[int, int]:
 
     Raises:
         TypeError: a module that is not one of the layers with weights.
-        ValueError: a layer that gets its size from the first batch, before that.
+        ValueError: a layer that gets its size from the first batch, before that; a convolution with a table of
+            connections, whose outputs each see their own number of inputs.
 
     >>> from minigrad import nn
     >>> fans_of(nn.Conv2d(8, 6, 5, groups=2)), fans_of(nn.ConvTranspose2d(8, 6, 5, groups=2))
@@ -60,6 +61,8 @@ def fans_of(layer: Module) -> tuple[int, int]:
     # Imported here, since the layers draw their initial values with this file.
     from minigrad.nn.layers import bilinear, conv, embedding, lenet, linear, local
 
+    if isinstance(layer, conv.ConvNd) and layer.connections is not None:
+        raise ValueError("with connections each output channel sees its own number of inputs: use layer.by_fan_in()")
     if isinstance(layer, (linear.Linear, conv.Convolution)):
         _need_size(layer, layer.weight)
         fan_in, fan_out = fans(layer.weight.shape)

@@ -11,6 +11,8 @@ from minigrad import models, nn
 # FACTS: torchvision's published metadata where it has the model, else counted from the papers
 PARAMETERS = {
     "lenet5": 61_706,
+    "lenet5_1998": 60_000,
+    "lecun1989": 9_760,
     "alexnet": 61_100_840,
     "alexnet_2012": 60_965_224,
     "vgg11": 132_863_336,

@@ -21,6 +21,12 @@ def test_fans():
         nn.init.fans((3,))
 
 
+def test_a_table_of_connections_has_no_single_fan_in():
+    with pytest.raises(ValueError, match=r"each output channel sees its own number .*: use layer.by_fan_in\(\)"):
+        nn.init.fans_of(nn.Conv2d(2, 2, 5, connections=[[0], [0, 1]]))
+    assert nn.init.fans_of(nn.Conv2d(2, 2, 5)) == (50, 50)
+
+
 @pytest.mark.parametrize(
     ("fill", "bound"),
     [

@@ -259,6 +259,62 @@ def test_layers_say_what_does_not_fit(layer, shape, text):
         layer()(mg.zeros(shape))
 
 
+TABLE = [[0, 2], [1], [3, 0, 1]]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_connections_are_a_dense_convolution_with_zeros(bias):
+    layer = nn.Conv2d(4, 3, (3, 2), (2, 1), 1, 2, bias=bias, connections=TABLE)
+    w = np.zeros((3, 4, 3, 2))
+    kernels = iter(layer.weight.detach().numpy())
+    for k, row in enumerate(TABLE):
+        for c in row:
+            w[k, c] = next(kernels)
+    x = rand(2, 4, 7, 8)
+    b = layer.bias.detach().numpy() if bias else np.zeros(3)
+    expected = convolution(x, w, b, layer.stride, layer.padding, layer.dilation, 1)
+    np.testing.assert_allclose(layer(x).detach().numpy(), expected, rtol=1e-4, atol=1e-5)
+    layer(x).sum().backward()
+    assert [p.grad.shape for p in layer.parameters()] == [(6, 3, 2), (3,)][: 1 + bias]
+    assert repr(layer) == (
+        "Conv2d(4, 3, kernel_size=(3, 2), stride=(2, 1), padding=(1, 1), dilation=(2, 2), "
+        + ("" if bias else "bias=False, ")
+        + "connections=6 of 12)"
+    )
+
+
+def test_initial_values_go_by_the_inputs_of_each_output_channel():
+    layer = nn.Conv2d(64, 3, 5, connections=[list(range(64)), [7], list(range(16))])
+    rows = layer.weight.detach().numpy()
+    for k, (kernels, fan_in) in enumerate([(rows[:64], 1600), (rows[64:65], 25), (rows[65:], 400)]):
+        assert 0.8 * fan_in**-0.5 < abs(kernels).max() <= fan_in**-0.5
+        assert 0 < abs(layer.bias.tolist()[k]) <= fan_in**-0.5
+    for dense in (nn.Conv2d(4, 6, 3, groups=2), nn.Conv2d(4, 6, 3, groups=2, bias=False)):
+        ((part, fan_in),) = dense.by_fan_in()
+        assert fan_in == 18
+        assert list(map(id, part)) == list(map(id, dense.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("channels", "options", "text"),
+    [
+        (4, {"connections": TABLE[:2]}, r"connections must be a list of 3 rows, one .*, got \[\[0, 2\], \[1\]\]"),
+        (4, {"connections": 3}, "connections must be a list of 3 rows, one for each output channel, got 3"),
+        (3, {"connections": TABLE}, r"connections\[2\] must .* channel 2 sees, .* from 0 to 2, got \[3, 0, 1\]"),
+        (4, {"connections": [[0], [], [1]]}, r"connections\[1\] must .* at least one .*, got \[\]"),
+        (4, {"connections": [[0], [1, 1], [1]]}, r"connections\[1\] must .* each once, .*, got \[1, 1\]"),
+        (4, {"connections": [[0], [1], [True]]}, r"connections\[2\] must list the input channels .*, got \[True\]"),
+        (4, {"connections": [[0], [1], [-1]]}, r"connections\[2\] must list the input channels .*, got \[-1\]"),
+        (4, {"connections": [0, 1, 2]}, r"connections\[0\] must list the input channels .*, got 0"),
+        (3, {"connections": TABLE, "groups": 3}, "connections .* so groups must stay 1, got 3"),
+        (None, {"connections": TABLE}, "so in_channels must be given, got None"),
+    ],
+)
+def test_tables_that_make_no_sense(channels, options, text):
+    with pytest.raises(ValueError, match=text):
+        nn.Conv2d(channels, 3, 5, **options)
+
+
 def test_a_convolution_needs_sizes_for_its_axes():
     with pytest.raises(ValueError, match="kernel_size must have one size for each spatial axis, got 3"):
         nn.ConvNd(1, 1, 3)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Any
 
 from minigrad import Tensor, conv, conv_transpose, zeros
@@ -116,22 +118,97 @@ class ConvNd(Convolution):
         groups: the channels are split into this many groups that do not see each other.
         bias: whether to add one learned number to each output channel.
         padding_mode: "zeros", "reflect", "replicate", "circular" or "symmetric".
+        connections: a table in place of groups, which PyTorch does not have: for each output channel the input channels
+            it sees. Links that are absent have no weights.
 
     Attributes:
         weight: (out_channels, in_channels/groups, *kernel_size), drawn from U(-1/sqrt(n), 1/sqrt(n)), where n is the
-            number of inputs that one output sees.
+            number of inputs that one output sees. With `connections`, (links, *kernel_size) in the order of the table,
+            and n is that of each output channel.
         bias: (out_channels,), drawn from the same interval; None without a bias.
 
     The input has a batch axis always (PyTorch also takes a single sample without one).
 
     Raises:
-        ValueError: channels that do not fit, or a window larger than the padded input.
+        ValueError: channels that do not fit, a bad table, or a window larger than the padded input.
+
+    Source of the table: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: Gradient-Based Learning Applied to Document
+    Recognition, Proceedings of the IEEE 1998, section II.B, table I.
 
     >>> import minigrad as mg
     >>> from minigrad import nn
     >>> nn.ConvNd(2, 3, (2, 1, 2, 1))(mg.zeros((1, 2, 3, 3, 3, 3))).shape
     (1, 3, 2, 3, 2, 3)
+    >>> nn.Conv2d(3, 2, 5, connections=[[0, 1], [1, 2]]).weight.shape
+    (4, 5, 5)
     """
+
+    def __init__(
+        self,
+        in_channels: int | None,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Any = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        connections: Sequence[Sequence[int]] | None = None,
+    ):
+        if connections is not None:
+            self.check_connections(connections, in_channels, out_channels, groups)
+        self.connections = None if connections is None else tuple(map(tuple, connections))
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode)
+
+    @staticmethod
+    def check_connections(connections: Any, in_channels: int | None, out_channels: int, groups: int) -> None:
+        """Raise for a table that does not tell, for each output channel, which input channels it sees."""
+        if groups != 1:
+            raise ValueError(f"connections say which channels a kernel sees, so groups must stay 1, got {groups!r}")
+        if in_channels is None:
+            raise ValueError("connections name the input channels, so in_channels must be given, got None")
+        if not isinstance(connections, (list, tuple)) or len(connections) != out_channels:
+            raise ValueError(
+                f"connections must be a list of {out_channels} rows, one for each output channel, got {connections!r}"
+            )
+        for k, row in enumerate(connections):
+            known = isinstance(row, (list, tuple)) and all(type(c) is int and 0 <= c < in_channels for c in row)
+            if not known or not row or len(set(row)) < len(row):
+                raise ValueError(
+                    f"connections[{k}] must list the input channels that output channel {k} sees, at least one and "
+                    f"each once, from 0 to {in_channels - 1}, got {row!r}"
+                )
+
+    def zero_weight(self, in_channels: int) -> Tensor:
+        """Zeros of the weight's shape."""
+        if self.connections is None:
+            return super().zero_weight(in_channels)
+        return zeros((sum(map(len, self.connections)), *self.kernel_size))
+
+    def by_fan_in(self) -> Iterator[tuple[list[Tensor], int]]:
+        """The parameters in parts whose outputs see equally many inputs, with that number: for initialisers.
+
+        All of them at once, or with `connections` output channel by output channel. The parts are views: what fills
+        them fills the parameters.
+        """
+        taps = math.prod(self.kernel_size)
+        if self.connections is None:
+            yield list(self.parameters()), self.weight.shape[1] * taps
+            return
+        stops = accumulate(map(len, self.connections))
+        for k, (row, stop) in enumerate(zip(self.connections, stops, strict=True)):
+            bias = [] if self.bias is None else [self.bias[k : k + 1]]
+            yield [self.weight[stop - len(row) : stop], *bias], len(row) * taps
+
+    def reset_parameters(self) -> None:
+        """Draw new initial values, as PyTorch does."""
+        if self.connections is None:
+            super().reset_parameters()
+            return
+        for part, fan_in in self.by_fan_in():
+            for parameter in part:
+                init.uniform_(parameter, -1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, *spatial) -> (N, out_channels, *out)."""
@@ -145,7 +222,15 @@ class ConvNd(Convolution):
             dilation=self.dilation,
             groups=self.groups,
             padding_mode=self.padding_mode,
+            connections=self.connections,
         )
+
+    def extra_repr(self) -> str:
+        """The arguments, as PyTorch shows them; of a table of connections, how many links of how many there are."""
+        if self.connections is None:
+            return super().extra_repr()
+        links, most = len(self.weight), self.in_channels * self.out_channels
+        return f"{super().extra_repr()}, connections={links} of {most}"
 
     def explain_size(self, shape: tuple[int, ...]) -> str:
         """The formula of the output size with its numbers."""
