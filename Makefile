@@ -35,6 +35,7 @@ lint: .venv/ready
 bench: .venv/parity
 	$(BIN)/python bench/overhead.py
 	$(BIN)/python bench/conv.py
+	$(BIN)/python bench/optim.py
 
 .venv/ready: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -43,6 +44,7 @@ bench: .venv/parity
 
 .venv/parity: .venv/ready
 	$(BIN)/pip install -q '.[parity]' && $(BIN)/pip install -q --no-deps -e .
+	$(BIN)/pip install -q --no-deps torchvision==0.28.0 # its own requirements would change PyTorch
 	touch $@
 
 .venv/kernels: .venv/ready

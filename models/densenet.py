@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from minigrad import Tensor, concatenate, nn
 from minigrad.models.weights import Path, load_weights
@@ -108,7 +109,7 @@ def _densenet(depth: int, weights: Path | None, options: dict) -> DenseNet:
     return load_weights(DenseNet(depth, **options), weights, lambda key: renamed.sub(r"\1\2.", key))
 
 
-def densenet121(weights: Path | None = None, **options) -> DenseNet:
+def densenet121(weights: Path | None = None, **options: Any) -> DenseNet:
     """DenseNet-121, as in torchvision; `options` are those of `DenseNet`.
 
     >>> from minigrad import models
@@ -118,16 +119,16 @@ def densenet121(weights: Path | None = None, **options) -> DenseNet:
     return _densenet(121, weights, options)
 
 
-def densenet161(weights: Path | None = None, **options) -> DenseNet:
+def densenet161(weights: Path | None = None, **options: Any) -> DenseNet:
     """DenseNet-161, as in torchvision; `options` are those of `DenseNet`."""
     return _densenet(161, weights, options)
 
 
-def densenet169(weights: Path | None = None, **options) -> DenseNet:
+def densenet169(weights: Path | None = None, **options: Any) -> DenseNet:
     """DenseNet-169, as in torchvision; `options` are those of `DenseNet`."""
     return _densenet(169, weights, options)
 
 
-def densenet201(weights: Path | None = None, **options) -> DenseNet:
+def densenet201(weights: Path | None = None, **options: Any) -> DenseNet:
     """DenseNet-201, as in torchvision; `options` are those of `DenseNet`."""
     return _densenet(201, weights, options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from minigrad import Tensor, concatenate, nn, stack
 from minigrad.models.weights import Path, load_weights
@@ -185,7 +185,7 @@ class GoogLeNet(Module):
         return Outputs(logits, self.aux2(second), self.aux1(first))  # type: ignore[misc]
 
 
-def googlenet(weights: Path | None = None, aux_logits: bool | None = None, **options) -> GoogLeNet:
+def googlenet(weights: Path | None = None, aux_logits: bool | None = None, **options: Any) -> GoogLeNet:
     """GoogLeNet as in torchvision; `options` are those of `GoogLeNet`.
 
     Args:
@@ -203,7 +203,7 @@ def googlenet(weights: Path | None = None, aux_logits: bool | None = None, **opt
     return load_weights(model, weights, lambda key: key if heads or not key.startswith("aux") else None)
 
 
-def googlenet_2014(weights: Path | None = None, **options) -> GoogLeNet:
+def googlenet_2014(weights: Path | None = None, **options: Any) -> GoogLeNet:
     """GoogLeNet as published; `options` are those of `GoogLeNet`.
 
     >>> from minigrad import models

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from minigrad import Tensor
 from minigrad.models.weights import Path, load_weights
 from minigrad.models.width import scaled
@@ -68,7 +70,7 @@ class NiN(Module):
         return self.avgpool(self.features(x)).flatten(1)
 
 
-def nin(weights: Path | None = None, **options) -> NiN:
+def nin(weights: Path | None = None, **options: Any) -> NiN:
     """Network in Network; `options` are those of `NiN`.
 
     >>> from minigrad import models

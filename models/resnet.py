@@ -201,7 +201,7 @@ class ResNet(Module):
         block, units = DEPTHS[depth]
         base = scaled(width)(64)
         norm: Norm = BatchNorm2d if batch_norm else NoNorm
-        options = {"shortcut": shortcut, "norm": norm, "version": version}
+        options: dict[str, Any] = {"shortcut": shortcut, "norm": norm, "version": version}
         options |= {"groups": groups, "width_per_group": width_per_group}
         self.conv1 = Conv2d(in_channels, base, 7, stride=2, padding=3, bias=not batch_norm)  # 64 x 112 x 112
         self.bn1 = norm(base)
@@ -212,7 +212,7 @@ class ResNet(Module):
             planes = base * 2**stage
             blocks: list[Module] = []
             for i in range(count):
-                blocks.append(block(inputs, planes, 2 if stage and i == 0 else 1, **options))  # type: ignore[arg-type]
+                blocks.append(block(inputs, planes, 2 if stage and i == 0 else 1, **options))
                 inputs = planes * block.expansion
             stages.append(Sequential(*blocks))
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
@@ -240,7 +240,7 @@ def _resnet(depth: int, weights: Path | None, options: dict[str, Any]) -> ResNet
     return load_weights(ResNet(depth, **options), weights)
 
 
-def resnet18(weights: Path | None = None, **options) -> ResNet:
+def resnet18(weights: Path | None = None, **options: Any) -> ResNet:
     """ResNet-18, as in torchvision; `options` are those of `ResNet`.
 
     >>> from minigrad import models
@@ -250,56 +250,56 @@ def resnet18(weights: Path | None = None, **options) -> ResNet:
     return _resnet(18, weights, options)
 
 
-def resnet34(weights: Path | None = None, **options) -> ResNet:
+def resnet34(weights: Path | None = None, **options: Any) -> ResNet:
     """ResNet-34, as in torchvision; `options` are those of `ResNet`."""
     return _resnet(34, weights, options)
 
 
-def resnet50(weights: Path | None = None, **options) -> ResNet:
+def resnet50(weights: Path | None = None, **options: Any) -> ResNet:
     """ResNet-50, as in torchvision; `options` are those of `ResNet`."""
     return _resnet(50, weights, options)
 
 
-def resnet101(weights: Path | None = None, **options) -> ResNet:
+def resnet101(weights: Path | None = None, **options: Any) -> ResNet:
     """ResNet-101, as in torchvision; `options` are those of `ResNet`."""
     return _resnet(101, weights, options)
 
 
-def resnet152(weights: Path | None = None, **options) -> ResNet:
+def resnet152(weights: Path | None = None, **options: Any) -> ResNet:
     """ResNet-152, as in torchvision; `options` are those of `ResNet`."""
     return _resnet(152, weights, options)
 
 
-def resnet50_v1(weights: Path | None = None, **options) -> ResNet:
+def resnet50_v1(weights: Path | None = None, **options: Any) -> ResNet:
     """ResNet-50 with the stride where the paper has it; `options` are those of `ResNet`."""
     return _resnet(50, weights, {**options, "version": "v1"})
 
 
-def plain18(weights: Path | None = None, **options) -> ResNet:
+def plain18(weights: Path | None = None, **options: Any) -> ResNet:
     """ResNet-18 without its shortcuts (section 4.1); `options` are those of `ResNet`."""
     return _resnet(18, weights, {**options, "shortcut": "none"})
 
 
-def plain34(weights: Path | None = None, **options) -> ResNet:
+def plain34(weights: Path | None = None, **options: Any) -> ResNet:
     """ResNet-34 without its shortcuts, which is worse than plain18 (section 4.1); `options` are those of `ResNet`."""
     return _resnet(34, weights, {**options, "shortcut": "none"})
 
 
-def resnext50_32x4d(weights: Path | None = None, **options) -> ResNet:
+def resnext50_32x4d(weights: Path | None = None, **options: Any) -> ResNet:
     """ResNeXt-50 of 32 groups of 4 channels, as in torchvision; `options` are those of `ResNet`."""
     return _resnet(50, weights, {**options, "groups": 32, "width_per_group": 4})
 
 
-def resnext101_32x8d(weights: Path | None = None, **options) -> ResNet:
+def resnext101_32x8d(weights: Path | None = None, **options: Any) -> ResNet:
     """ResNeXt-101 of 32 groups of 8 channels, as in torchvision; `options` are those of `ResNet`."""
     return _resnet(101, weights, {**options, "groups": 32, "width_per_group": 8})
 
 
-def wide_resnet50_2(weights: Path | None = None, **options) -> ResNet:
+def wide_resnet50_2(weights: Path | None = None, **options: Any) -> ResNet:
     """ResNet-50 with twice the channels inside of its blocks, as in torchvision; `options` are those of `ResNet`."""
     return _resnet(50, weights, {**options, "width_per_group": 128})
 
 
-def wide_resnet101_2(weights: Path | None = None, **options) -> ResNet:
+def wide_resnet101_2(weights: Path | None = None, **options: Any) -> ResNet:
     """ResNet-101 with twice the channels inside of its blocks, as in torchvision; `options` are those of `ResNet`."""
     return _resnet(101, weights, {**options, "width_per_group": 128})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from minigrad import Tensor, nn
 from minigrad.models.resnet import BasicBlock, Shortcut
 from minigrad.models.weights import Path, load_weights
@@ -60,7 +62,7 @@ def _resnet_cifar(depth: int, weights: Path | None, options: dict) -> ResNetCifa
     return load_weights(ResNetCifar(depth, **options), weights)
 
 
-def resnet20_cifar(weights: Path | None = None, **options) -> ResNetCifar:
+def resnet20_cifar(weights: Path | None = None, **options: Any) -> ResNetCifar:
     """ResNet-20 for CIFAR-10; `options` are those of `ResNetCifar`.
 
     >>> from minigrad import models
@@ -70,26 +72,26 @@ def resnet20_cifar(weights: Path | None = None, **options) -> ResNetCifar:
     return _resnet_cifar(20, weights, options)
 
 
-def resnet32_cifar(weights: Path | None = None, **options) -> ResNetCifar:
+def resnet32_cifar(weights: Path | None = None, **options: Any) -> ResNetCifar:
     """ResNet-32 for CIFAR-10; `options` are those of `ResNetCifar`."""
     return _resnet_cifar(32, weights, options)
 
 
-def resnet44_cifar(weights: Path | None = None, **options) -> ResNetCifar:
+def resnet44_cifar(weights: Path | None = None, **options: Any) -> ResNetCifar:
     """ResNet-44 for CIFAR-10; `options` are those of `ResNetCifar`."""
     return _resnet_cifar(44, weights, options)
 
 
-def resnet56_cifar(weights: Path | None = None, **options) -> ResNetCifar:
+def resnet56_cifar(weights: Path | None = None, **options: Any) -> ResNetCifar:
     """ResNet-56 for CIFAR-10; `options` are those of `ResNetCifar`."""
     return _resnet_cifar(56, weights, options)
 
 
-def resnet110_cifar(weights: Path | None = None, **options) -> ResNetCifar:
+def resnet110_cifar(weights: Path | None = None, **options: Any) -> ResNetCifar:
     """ResNet-110 for CIFAR-10, which the paper warms up at a learning rate of 0.01; `options`: `ResNetCifar`."""
     return _resnet_cifar(110, weights, options)
 
 
-def resnet1202_cifar(weights: Path | None = None, **options) -> ResNetCifar:
+def resnet1202_cifar(weights: Path | None = None, **options: Any) -> ResNetCifar:
     """ResNet-1202 for CIFAR-10, which overfits; `options` are those of `ResNetCifar`."""
     return _resnet_cifar(1202, weights, options)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from minigrad import Tensor, nn
 from minigrad.models.resnet import DEPTHS, BasicBlock
 from minigrad.models.weights import Path, load_weights
@@ -97,26 +99,26 @@ def _resnet_v2(depth: int, weights: Path | None, options: dict) -> ResNetV2:
     return load_weights(ResNetV2(depth, **options), weights)
 
 
-def resnet18_v2(weights: Path | None = None, **options) -> ResNetV2:
+def resnet18_v2(weights: Path | None = None, **options: Any) -> ResNetV2:
     """Pre-activation ResNet-18; `options` are those of `ResNetV2`."""
     return _resnet_v2(18, weights, options)
 
 
-def resnet34_v2(weights: Path | None = None, **options) -> ResNetV2:
+def resnet34_v2(weights: Path | None = None, **options: Any) -> ResNetV2:
     """Pre-activation ResNet-34; `options` are those of `ResNetV2`."""
     return _resnet_v2(34, weights, options)
 
 
-def resnet50_v2(weights: Path | None = None, **options) -> ResNetV2:
+def resnet50_v2(weights: Path | None = None, **options: Any) -> ResNetV2:
     """Pre-activation ResNet-50; `options` are those of `ResNetV2`."""
     return _resnet_v2(50, weights, options)
 
 
-def resnet101_v2(weights: Path | None = None, **options) -> ResNetV2:
+def resnet101_v2(weights: Path | None = None, **options: Any) -> ResNetV2:
     """Pre-activation ResNet-101; `options` are those of `ResNetV2`."""
     return _resnet_v2(101, weights, options)
 
 
-def resnet152_v2(weights: Path | None = None, **options) -> ResNetV2:
+def resnet152_v2(weights: Path | None = None, **options: Any) -> ResNetV2:
     """Pre-activation ResNet-152; `options` are those of `ResNetV2`."""
     return _resnet_v2(152, weights, options)

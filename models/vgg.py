@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from minigrad import Tensor, nn
 from minigrad.models.weights import Path, load_weights
@@ -109,7 +109,7 @@ def _vgg(configuration: str, batch_norm: bool, weights: Path | None, options: di
     return load_weights(VGG(configuration, batch_norm, **options), weights)
 
 
-def vgg11(batch_norm: bool = False, weights: Path | None = None, **options) -> VGG:
+def vgg11(batch_norm: bool = False, weights: Path | None = None, **options: Any) -> VGG:
     """Configuration A, as in torchvision (with `batch_norm` its vgg11_bn); `options` are those of `VGG`.
 
     >>> from minigrad import models
@@ -120,26 +120,26 @@ def vgg11(batch_norm: bool = False, weights: Path | None = None, **options) -> V
     return _vgg("A", batch_norm, weights, options)
 
 
-def vgg13(batch_norm: bool = False, weights: Path | None = None, **options) -> VGG:
+def vgg13(batch_norm: bool = False, weights: Path | None = None, **options: Any) -> VGG:
     """Configuration B, as in torchvision; `options` are those of `VGG`."""
     return _vgg("B", batch_norm, weights, options)
 
 
-def vgg16(batch_norm: bool = False, weights: Path | None = None, **options) -> VGG:
+def vgg16(batch_norm: bool = False, weights: Path | None = None, **options: Any) -> VGG:
     """Configuration D, as in torchvision; `options` are those of `VGG`."""
     return _vgg("D", batch_norm, weights, options)
 
 
-def vgg19(batch_norm: bool = False, weights: Path | None = None, **options) -> VGG:
+def vgg19(batch_norm: bool = False, weights: Path | None = None, **options: Any) -> VGG:
     """Configuration E, as in torchvision; `options` are those of `VGG`."""
     return _vgg("E", batch_norm, weights, options)
 
 
-def vgg11_lrn(weights: Path | None = None, **options) -> VGG:
+def vgg11_lrn(weights: Path | None = None, **options: Any) -> VGG:
     """Configuration A-LRN, with a local response norm after the first convolution: it did not help (section 4.1)."""
     return _vgg("A-LRN", False, weights, options)
 
 
-def vgg16_c(batch_norm: bool = False, weights: Path | None = None, **options) -> VGG:
+def vgg16_c(batch_norm: bool = False, weights: Path | None = None, **options: Any) -> VGG:
     """Configuration C: 16 layers, three of them of 1x1 kernels; worse than D, better than B (section 4.1)."""
     return _vgg("C", batch_norm, weights, options)
