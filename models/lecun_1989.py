@@ -42,12 +42,13 @@ class FeatureMaps(Conv2d):
         super().__init__(
             in_channels, out_channels, 5, 2, 2, bias=False, padding_mode="constant", connections=connections
         )
+        self.size = size
         self.bias = Parameter(zeros((out_channels, size, size)))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, 2s, 2s) -> (N, K, s, s)."""
         self.accept(x)
-        size = 2 * self.bias.shape[-1]
+        size = 2 * self.size
         if x.shape[2:] != (size, size):
             raise ValueError(f"FeatureMaps expects images of {size}x{size}, got an input of shape {x.shape}")
         sums = conv2d(
@@ -131,7 +132,7 @@ def draw_by_fan_in_(net: Module) -> None:
         if isinstance(layer, ConvNd):
             parts = list(layer.by_fan_in())
         elif isinstance(layer, Linear):
-            parts = [(list(layer.parameters()), layer.in_features)]
+            parts = [(list(layer.parameters()), layer.weight.shape[1])]
         else:
             continue
         for part, fan_in in parts:
@@ -143,6 +144,6 @@ def lecun1989() -> LeCun1989:
     """The zip code network of 1989, with fresh weights drawn from minigrad's default generator; see `LeCun1989`.
 
     >>> lecun1989().features[2]
-    FeatureMaps(12, 12, kernel_size=(5, 5), stride=(2, 2), padding=(2, 2), padding_mode=constant, connections=96 of 144)
+    FeatureMaps(12, 12, kernel_size=(5, 5), stride=(2, 2), padding=(2, 2), padding_mode=constant, connections=96 links)
     """
     return LeCun1989()

@@ -114,6 +114,6 @@ def lenet5_1998() -> LeNet5_1998:
     """LeNet-5 as published, with fresh weights drawn from minigrad's default generator; see `LeNet5_1998`.
 
     >>> lenet5_1998().features[4]
-    Conv2d(6, 16, kernel_size=(5, 5), stride=(1, 1), connections=60 of 96)
+    Conv2d(6, 16, kernel_size=(5, 5), stride=(1, 1), connections=60 links)
     """
     return LeNet5_1998()

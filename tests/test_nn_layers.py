@@ -279,7 +279,7 @@ def test_connections_are_a_dense_convolution_with_zeros(bias):
     assert repr(layer) == (
         "Conv2d(4, 3, kernel_size=(3, 2), stride=(2, 1), padding=(1, 1), dilation=(2, 2), "
         + ("" if bias else "bias=False, ")
-        + "connections=6 of 12)"
+        + "connections=6 links)"
     )
 
 

@@ -226,11 +226,10 @@ class ConvNd(Convolution):
         )
 
     def extra_repr(self) -> str:
-        """The arguments, as PyTorch shows them; of a table of connections, how many links of how many there are."""
+        """The arguments, as PyTorch shows them; of a table of connections, how many links it has."""
         if self.connections is None:
             return super().extra_repr()
-        links, most = len(self.weight), self.in_channels * self.out_channels
-        return f"{super().extra_repr()}, connections={links} of {most}"
+        return f"{super().extra_repr()}, connections={len(self.weight)} links"
 
     def explain_size(self, shape: tuple[int, ...]) -> str:
         """The formula of the output size with its numbers."""
