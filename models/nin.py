@@ -32,7 +32,7 @@ class NiN(Module):
     own network is for images of 32x32 pixels.
 
     Args:
-        num_classes: how many logits.
+        num_classes: how many logits; the hidden layers of the last block have that many units too, which is few for 4.
         dropout: how much is dropped before the last block.
         last_relu: whether a ReLU follows the last convolution too, as published. A class whose map it has set to 0
             everywhere gets no gradient and never comes back: training fails for some seeds, which False prevents.
