@@ -7,5 +7,6 @@ if __name__ != "minigrad.models":
     )
 
 from minigrad.models.lenet import LeNet5, lenet5
+from minigrad.models.summary import Summary, smallest_input, summary
 
-__all__ = ["LeNet5", "lenet5"]
+__all__ = ["LeNet5", "Summary", "lenet5", "smallest_input", "summary"]
