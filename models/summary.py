@@ -226,13 +226,15 @@ def _refusal(model: Module, shape: tuple[int, ...]) -> ValueError | None:
 
 def _least(model: Module, shape: tuple[int, ...]) -> tuple[int, ...] | None:
     """The smallest input, of a model that a shape was too small for; None where that is not the matter."""
-    why: ValueError | None = ValueError()
-    size, cheap = 0, 64
-    # A large image that fails at last, where a Linear expects another one, takes long: those are not tried.
-    while why is not None and size < 512 and (size < cheap or "window" in str(why)):
-        size += 1
-        why = _refusal(model, (shape[0], *(size,) * (len(shape) - 1)))
-    return None if why is not None or size <= min(shape[1:], default=size) else (shape[0], *(size,) * (len(shape) - 1))
+    sides = shape[1:]
+    for size in range(1, 512):
+        square = (shape[0], *(size,) * len(sides))
+        why = _refusal(model, square)
+        if why is None:
+            return square if size > min(sides, default=size) else None
+        if size >= 64 and "window" not in str(why):
+            break  # only the last layers refuse, as a Linear does: to try all sizes would take long
+    return None
 
 
 def _traced(model: Module, shape: tuple[int, ...]) -> Summary:
