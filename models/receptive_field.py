@@ -54,12 +54,15 @@ class Reach(NamedTuple):
 
     def fits(self, shape: tuple[int, ...]) -> bool:
         """Whether an array of this shape has the spatial axes of the map, or too few axes to have any."""
-        n = len(self.sizes)
-        return len(shape) < n + 2 or any(shape[i : i + n] == self.sizes for i in range(len(shape) - n + 1))
+        return len(shape) < len(self.sizes) + 2 or self._lies_in(shape)
 
     def left_in(self, shape: tuple[int, ...]) -> bool:
         """Whether the positions of the map are among the axes that a sum has left, each axis or all in one."""
-        return prod(self.sizes) in shape or (len(shape) >= len(self.sizes) + 2 and self.fits(shape))
+        return prod(self.sizes) in shape or self._lies_in(shape)
+
+    def _lies_in(self, shape: tuple[int, ...]) -> bool:
+        n = len(self.sizes)
+        return any(shape[i : i + n] == self.sizes for i in range(len(shape) - n + 1))
 
 
 def merged(reaches: list[Reach]) -> Reach:
@@ -139,6 +142,8 @@ class ReceptiveFields(Watcher):
         if isinstance(module, RESAMPLING) and x.shape[2:] == before.sizes:
             after = self._reach(out)
             neighbours = NEIGHBOURS.get(module.mode, 0) if isinstance(module, Upsample) else 0
+            if isinstance(module, PixelUnshuffle):  # its pixels become channels, which see a block of them together
+                neighbours = module.downscale_factor - 1
             ratios = [Fraction(i, o) for i, o in zip(x.shape[2:], out.shape[2:], strict=True)]
             reach = before.over([(neighbours, ratio) for ratio in ratios], out.shape[2:])
             if isinstance(module, AdaptivePool):
@@ -179,7 +184,7 @@ class ReceptiveFields(Watcher):
     def _passed(self, op: Op, given: dict[str, Any], x: Tensor, result: Tensor) -> Reach | None:
         """Through an op without windows, by the argument x."""
         reach = self._reach(x)
-        if reach is None:
+        if reach is None or (op.elementwise and not reach.fits(x.shape)):
             return None
         axes = range(len(reach.sizes))
         is_map = x.shape[2:] == reach.sizes
@@ -187,11 +192,13 @@ class ReceptiveFields(Watcher):
             if is_map:
                 return reach.whole(axis - 2 for axis in given["axis"] if axis >= 2)
             return reach if reach.left_in(result.shape) else reach.whole(axes)
-        if op.name in ("matmul", "einsum"):
-            left = result.shape
-            if op.name == "matmul":  # the columns come from y, and the rows from x
-                left = left[:-1] if x is given["x"] else (*left[:-2], *left[-1:])
-            return reach if reach.left_in(left) else reach.whole(axes)
+        if op.name == "einsum":
+            return reach if reach.left_in(result.shape) else reach.whole(axes)
+        if op.name == "matmul":
+            if not all(isinstance(given[name], Tensor) for name in "xy"):
+                return None  # a matrix of constants, as `interpolate` has: it may be nearly empty
+            rows, columns = result.shape[:-1], (*result.shape[:-2], *result.shape[-1:])
+            return reach if reach.left_in(rows if x is given["x"] else columns) else reach.whole(axes)
         if op.name in CUTS and is_map and result.ndim == x.ndim:
             steps = _steps(given["index"], x.ndim)[2:] if op.name == "getitem" else [1] * len(reach.sizes)
             return reach.over([(0, step) for step in steps], result.shape[2:])
