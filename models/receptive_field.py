@@ -140,15 +140,13 @@ class ReceptiveFields(Watcher):
         if not isinstance(out, Tensor) or before is None or x is out:
             return
         if isinstance(module, RESAMPLING) and x.shape[2:] == before.sizes:
-            after = self._reach(out)
             neighbours = NEIGHBOURS.get(module.mode, 0) if isinstance(module, Upsample) else 0
             if isinstance(module, PixelUnshuffle):  # its pixels become channels, which see a block of them together
                 neighbours = module.downscale_factor - 1
             ratios = [Fraction(i, o) for i, o in zip(x.shape[2:], out.shape[2:], strict=True)]
-            reach = before.over([(neighbours, ratio) for ratio in ratios], out.shape[2:])
-            if isinstance(module, AdaptivePool):
-                reach = reach._replace(field=after.field) if after is not None else None
-            self._note(out, reach)
+            after = before.over([(neighbours, ratio) for ratio in ratios], out.shape[2:])
+            pooled = self._reach(out) if isinstance(module, AdaptivePool) else None
+            self._note(out, after if pooled is None else after._replace(field=pooled.field))
         elif not self._has(out) or (not moves and x.shape == out.shape):
             self._note(out, before)
 

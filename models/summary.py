@@ -124,7 +124,8 @@ def summary(model: Module, input_shape: tuple[int, ...]) -> Summary:
 
     - Multiply-adds are those of convolutions (`weights * positions`; padding counts as elements, a link missing from a
       table of connections does not), of transposed ones and of products of matrices, so of Linear, Bilinear and locally
-      connected layers: torchvision's convention. Biases, norms, pools and activations count 0.
+      connected layers: torchvision's convention. Pools, and what is computed element by element, as biases, norms,
+      activations and the distances of RBFOutput, count 0.
     - Activation bytes are those of the outputs that need memory of their own: a layer that maps one element to one, as
       an activation, or renames them, as Flatten, can put them in place of its input. So can a residual sum, and the
       branches of a concatenation can lie side by side from the start.
@@ -144,7 +145,7 @@ def summary(model: Module, input_shape: tuple[int, ...]) -> Summary:
             name the layer, and if it is too small, the smallest square one that fits.
 
     Source: the multiply-adds, torchvision's `_ops`; the memory, A. Karpathy et al.: CS231n, Convolutional Networks,
-    "VGGNet in detail", which rounds the sum of its rows, 15.2 million numbers, to 24 million.
+    "VGGNet in detail", whose rows have 15.2 million numbers together, not the 24 million that are printed under them.
 
     >>> from minigrad import models
     >>> print(models.summary(models.lenet5(), (1, 28, 28)))
@@ -227,11 +228,11 @@ def _refusal(model: Module, shape: tuple[int, ...]) -> ValueError | None:
 def _least(model: Module, shape: tuple[int, ...]) -> tuple[int, ...] | None:
     """The smallest input, of a model that a shape was too small for; None where that is not the matter."""
     sides = shape[1:]
-    for size in range(1, 512):
+    for size in range(1, 512 if sides else 1):
         square = (shape[0], *(size,) * len(sides))
         why = _refusal(model, square)
         if why is None:
-            return square if size > min(sides, default=size) else None
+            return square if size > min(sides) else None
         if size >= 64 and "window" not in str(why):
             break  # only the last layers refuse, as a Linear does: to try all sizes would take long
     return None

@@ -11,6 +11,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import models, nn
+from tests.cudaemu import fake_cupy
 
 # ---- the published networks, from layers ----------------------------------------------------------------------------
 
@@ -340,6 +341,15 @@ def test_double_precision_takes_twice_the_memory():
     )
 
 
+def test_on_a_device_the_numbers_are_the_same():
+    models_of_each = (resnet(basic, (1, 1), narrow=16), Linked(), nn.LocallyConnected2d(3, 3, 16, 3))
+    for model in models_of_each:
+        here = models.summary(model, (3, 16, 16))
+        with fake_cupy.install():
+            assert models.summary(model.to("cuda"), (3, 16, 16)) == here
+            model.to("cpu")
+
+
 # ---- receptive fields, measured -------------------------------------------------------------------------------------
 
 
@@ -657,6 +667,12 @@ def test_the_search_for_the_smallest_ends_where_only_the_last_layers_refuse():
     assert not any("larger image" in note for note in caught.value.__notes__)
     assert calls[-1] == (1, 1, 8, 8)
     assert models.smallest_input(model, channels=1) == (1, 160, 160)
+
+
+def test_a_vector_that_does_not_fit_has_no_smallest_size():
+    with pytest.raises(ValueError, match="Linear expects 3 features") as caught:
+        models.summary(nn.Linear(3, 1), (2,))
+    assert len(caught.value.__notes__) == 1
 
 
 def test_no_size_fits():
