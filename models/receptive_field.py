@@ -145,8 +145,11 @@ class ReceptiveFields(Watcher):
                 neighbours = module.downscale_factor - 1
             ratios = [Fraction(i, o) for i, o in zip(x.shape[2:], out.shape[2:], strict=True)]
             after = before.over([(neighbours, ratio) for ratio in ratios], out.shape[2:])
-            pooled = self._reach(out) if isinstance(module, AdaptivePool) else None
-            self._note(out, after if pooled is None else after._replace(field=pooled.field))
+            if isinstance(module, AdaptivePool):  # its windows were seen; only their distance is no whole number
+                pooled = self._reach(out)
+                self._note(out, None if pooled is None else after._replace(field=pooled.field))
+            else:
+                self._note(out, after)
         elif not self._has(out) or (not moves and x.shape == out.shape):
             self._note(out, before)
 
