@@ -106,3 +106,6 @@ __all__ = [
     "wide_resnet50_2",
     "wide_resnet101_2",
 ]
+from minigrad.models.summary import Summary, smallest_input, summary
+
+__all__ = ["LeNet5", "Summary", "lenet5", "smallest_input", "summary"]
