@@ -7,5 +7,6 @@ if __name__ != "minigrad.models":
     )
 
 from minigrad.models.lenet import LeNet5, lenet5
+from minigrad.models.pattern import convnet, from_pattern, to_pattern
 
-__all__ = ["LeNet5", "lenet5"]
+__all__ = ["LeNet5", "convnet", "from_pattern", "lenet5", "to_pattern"]
