@@ -109,3 +109,6 @@ __all__ = [
 from minigrad.models.summary import Summary, smallest_input, summary
 
 __all__ = ["LeNet5", "Summary", "lenet5", "smallest_input", "summary"]
+from minigrad.models.pattern import convnet, from_pattern, to_pattern
+
+__all__ = ["LeNet5", "convnet", "from_pattern", "lenet5", "to_pattern"]
