@@ -36,6 +36,7 @@ bench: .venv/parity
 	$(BIN)/python bench/overhead.py
 	$(BIN)/python bench/conv.py
 	$(BIN)/python bench/optim.py
+	$(BIN)/python bench/skip_connections.py
 
 .venv/ready: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -344,7 +344,8 @@ def _trace(model: Module, shape: Shape) -> list[tuple[Layer, Shape]]:
         for module, _ in modes:
             stack.enter_context(module.register_forward_pre_hook(entering))
             stack.enter_context(module.register_forward_hook(leaving))
-        stack.callback(lambda: [setattr(module, "training", mode) for module, mode in modes])
+        for module, mode in modes:
+            stack.callback(setattr, module, "training", mode)
         stack.enter_context(no_grad())
         model.eval()(current)
     return trace

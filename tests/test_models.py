@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import doctest
+import json
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -65,6 +70,91 @@ def parameters(model):
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameters(name, undrawn):
     assert parameters(models.get(name)) == PARAMETERS[name]
+
+
+# convolutions and linear layers, for one image of 224x224, of 32x32 for the CIFAR family; FACTS
+MULTIPLY_ADDS = {
+    "alexnet": 714_188_480,
+    "alexnet_2012": 724_406_816,
+    "vgg11": 7_609_090_048,
+    "vgg11_bn": 7_609_090_048,
+    "vgg13": 11_308_466_176,
+    "vgg16": 15_470_264_320,
+    "vgg16_c": 11_770_888_192,
+    "vgg19": 19_632_062_464,
+    "googlenet": 1_498_376_192,
+    "googlenet_2014": 1_582_671_872,
+    "resnet18": 1_814_073_344,
+    "resnet34": 3_663_761_408,
+    "resnet50": 4_089_184_256,
+    "resnet50_v1": 3_857_973_248,
+    "resnet101": 7_801_405_440,
+    "resnet152": 11_513_626_624,
+    "resnext50_32x4d": 4_230_479_872,
+    "resnext101_32x8d": 16_414_015_488,
+    "wide_resnet50_2": 11_398_021_120,
+    "densenet121": 2_834_161_664,
+    "densenet161": 7_727_907_072,
+    "densenet169": 3_359_843_328,
+    "densenet201": 4_291_365_888,
+    "resnet20_cifar": 40_551_040,
+    "resnet32_cifar": 68_862_592,
+    "resnet44_cifar": 97_174_144,
+    "resnet56_cifar": 125_485_696,
+    "resnet110_cifar": 252_887_680,
+}
+
+
+@pytest.mark.parametrize("name", MULTIPLY_ADDS)
+def test_multiply_adds(name, undrawn):
+    shape = (3, 32, 32) if name.endswith("cifar") else (3, 224, 224)
+    assert models.summary(models.get(name), shape).totals.multiply_adds == MULTIPLY_ADDS[name]
+
+
+def test_parameters_and_multiply_adds_of_each_inception_module(undrawn):
+    """The exact figures of table 1's cells, whose printed ones are rounded, and some of them wrong."""
+    expected = {
+        "3a": (163_696, 128_049_152),
+        "3b": (388_736, 304_267_264),
+        "4a": (376_176, 73_608_192),
+        "4b": (449_160, 87_908_352),
+        "4c": (510_104, 99_850_240),
+        "4d": (605_376, 118_515_712),
+        "4e": (868_352, 169_996_288),
+        "5a": (1_043_456, 51_079_168),
+        "5b": (1_444_080, 70_697_984),
+    }
+    net = models.googlenet_2014()
+    rows = models.summary(net, (3, 224, 224)).rows
+    for cell, figures in expected.items():
+        own = [row for row in rows if row.path.startswith(f"inception{cell}.")]
+        assert (sum(row.parameters for row in own), sum(row.multiply_adds for row in own)) == figures
+
+
+@pytest.mark.parametrize(("name", "size"), [("alexnet", 63), ("vgg11", 32), ("googlenet", 15), ("resnet18", 1)])
+def test_the_smallest_input(name, size, undrawn):
+    assert models.smallest_input(models.get(name, width=0.125)) == (3, size, size)
+    if size > 1:
+        with pytest.raises(ValueError, match="window"):
+            models.summary(models.get(name, width=0.125), (3, size - 1, size - 1))
+
+
+# AlexNet, VGG-16 and the ResNets as google-research/receptive_field prints them
+@pytest.mark.parametrize(
+    ("name", "path", "field"),
+    [
+        ("alexnet", "features.12", 195),
+        ("vgg16", "features.30", 212),
+        ("resnet50", "layer4.2.bn3", 427),
+        ("resnet50_v1", "layer4.2.bn3", 483),
+        ("resnet18", "layer4.1.bn2", 435),
+        ("resnet101", "layer4.2.bn3", 971),
+    ],
+)
+def test_receptive_fields(name, path, field, undrawn):
+    rows = {row.path: row for row in models.summary(models.get(name, width=0.125), (3, 224, 224)).rows}
+    assert rows[path].receptive_field == (field, field)
+    assert rows[path].effective_stride == (32, 32)
 
 
 def test_parameters_of_variants(undrawn):
@@ -347,3 +437,33 @@ def test_how_vgg_may_begin():
         with mg.no_grad():
             stds[init] = net(np.random.default_rng(0).standard_normal((2, 3, 32, 32)).astype("f")).numpy().std()
     assert stds["std 0.01"] < 1e-6 < stds["kaiming"] < 1 < stds["std 0.1"]  # it vanishes, lasts, and explodes
+
+
+# ---- the page -------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_of_models(undrawn):
+    """docs/models.md: its examples run, its table is what the networks are, and its links lead somewhere."""
+    root = Path(__file__).parent.parent
+    text = (root / "docs" / "models.md").read_text()
+    test = doctest.DocTestParser().get_doctest(text, {}, "models.md", "models.md", 0)
+    assert test.examples
+    assert doctest.DocTestRunner().run(test).failed == 0
+    sizes = {"lecun1989": (1, 16, 16), "lenet5": (1, 28, 28), "lenet5_1998": (1, 32, 32)}
+    lines = []
+    for name in models.names():
+        shape = sizes.get(name, (3, 32, 32) if name.endswith("cifar") else (3, 224, 224))
+        totals = models.summary(models.get(name), shape).totals
+        published = f"{PARAMETERS[name]:,}" if name in PARAMETERS else ""
+        counted = f"{totals.parameters:,} | {totals.multiply_adds:,}"
+        lines.append(f"| `{name}` | {' x '.join(map(str, shape))} | {counted} | {published} |")
+    assert "\n".join(lines) in text
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+        assert (root / "docs" / target).exists(), target
+
+
+def test_the_measured_ratio_is_as_large_as_the_page_says():
+    found = json.loads((Path(__file__).parent.parent / "bench" / "results" / "skip_connections.json").read_text())
+    ratio = found["first layer, with shortcuts to plain"]
+    assert ratio["no batch norm"] > 1e13
+    assert 0.01 < ratio["batch norm"] < 100
