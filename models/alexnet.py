@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from minigrad import Tensor, concatenate, nn
+from minigrad.models.registry import register
 from minigrad.models.weights import Path, load_weights
 from minigrad.models.width import scaled
 from minigrad.nn import AdaptiveAvgPool2d, Conv2d, Dropout, Linear, MaxPool2d, Module, ReLU, Sequential
@@ -30,30 +31,30 @@ class AlexNet(Module):
     def __init__(self, num_classes: int = 1000, dropout: float = 0.5, in_channels: int = 3, width: float = 1.0):
         w = scaled(width)
         self.features = Sequential(
-            # layer                                             | output at 224 | parameters
-            Conv2d(in_channels, w(64), 11, stride=4, padding=2),  #|  64 x 55 x 55 |     23,296
+            #                                                         output at 224 | parameters
+            Conv2d(in_channels, w(64), 11, stride=4, padding=2),  #  64 x 55 x 55 |     23,296
             ReLU(),
-            MaxPool2d(3, 2),  #                                 |  64 x 27 x 27 |
-            Conv2d(w(64), w(192), 5, padding=2),  #                   | 192 x 27 x 27 |    307,392
+            MaxPool2d(3, 2),  #                                      64 x 27 x 27
+            Conv2d(w(64), w(192), 5, padding=2),  #                 192 x 27 x 27 |    307,392
             ReLU(),
-            MaxPool2d(3, 2),  #                                 | 192 x 13 x 13 |
-            Conv2d(w(192), w(384), 3, padding=1),  #                  | 384 x 13 x 13 |    663,936
+            MaxPool2d(3, 2),  #                                     192 x 13 x 13
+            Conv2d(w(192), w(384), 3, padding=1),  #                384 x 13 x 13 |    663,936
             ReLU(),
-            Conv2d(w(384), w(256), 3, padding=1),  #                  | 256 x 13 x 13 |    884,992
+            Conv2d(w(384), w(256), 3, padding=1),  #                256 x 13 x 13 |    884,992
             ReLU(),
-            Conv2d(w(256), w(256), 3, padding=1),  #                  | 256 x 13 x 13 |    590,080
+            Conv2d(w(256), w(256), 3, padding=1),  #                256 x 13 x 13 |    590,080
             ReLU(),
-            MaxPool2d(3, 2),  #                                 | 256 x  6 x  6 |
+            MaxPool2d(3, 2),  #                                     256 x  6 x  6
         )
-        self.avgpool = AdaptiveAvgPool2d((6, 6))  #             | 256 x  6 x  6 |
+        self.avgpool = AdaptiveAvgPool2d((6, 6))  #                 256 x  6 x  6
         self.classifier = Sequential(
             Dropout(dropout),
-            Linear(w(256) * 6 * 6, w(4096)),  #                       |          4096 | 37,752,832
+            Linear(w(256) * 6 * 6, w(4096)),  #                              4096 | 37,752,832
             ReLU(),
             Dropout(dropout),
-            Linear(w(4096), w(4096)),  #                              |          4096 | 16,781,312
+            Linear(w(4096), w(4096)),  #                                     4096 | 16,781,312
             ReLU(),
-            Linear(w(4096), num_classes),  #                       |   num_classes |  4,097,000
+            Linear(w(4096), num_classes),  #                          num_classes |  4,097,000
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -61,6 +62,7 @@ class AlexNet(Module):
         return self.classifier(self.avgpool(self.features(x)).flatten(1))
 
 
+@register
 def alexnet(
     num_classes: int = 1000,
     dropout: float = 0.5,
@@ -115,20 +117,20 @@ class AlexNet2012(Module):
 
     def __init__(self, num_classes: int = 1000, in_channels: int = 3, width: float = 1.0):
         w = scaled(width)
-        #                                                                   output       | parameters
+        #                                                                            output | parameters
         self.conv1 = Conv2d(in_channels, w(96), 11, stride=4, padding=2)  #  96 x 55 x 55 |     34,944
         self.norm1 = GroupedResponseNorm(2)
-        self.pool1 = MaxPool2d(3, 2)  #                                   96 x 27 x 27 |
-        self.conv2 = Conv2d(w(96), w(256), 5, padding=2, groups=2)  #          256 x 27 x 27 |    307,456
+        self.pool1 = MaxPool2d(3, 2)  #                                      96 x 27 x 27
+        self.conv2 = Conv2d(w(96), w(256), 5, padding=2, groups=2)  #       256 x 27 x 27 |    307,456
         self.norm2 = GroupedResponseNorm(2)
-        self.pool2 = MaxPool2d(3, 2)  #                                  256 x 13 x 13 |
-        self.conv3 = Conv2d(w(256), w(384), 3, padding=1)  #                   384 x 13 x 13 |    885,120
-        self.conv4 = Conv2d(w(384), w(384), 3, padding=1, groups=2)  #         384 x 13 x 13 |    663,936
-        self.conv5 = Conv2d(w(384), w(256), 3, padding=1, groups=2)  #         256 x 13 x 13 |    442,624
-        self.pool5 = MaxPool2d(3, 2)  #                                  256 x  6 x  6 |
-        self.fc6 = Linear(w(256) * 6 * 6, w(4096))  #                                   4096 | 37,752,832
+        self.pool2 = MaxPool2d(3, 2)  #                                     256 x 13 x 13
+        self.conv3 = Conv2d(w(256), w(384), 3, padding=1)  #                384 x 13 x 13 |    885,120
+        self.conv4 = Conv2d(w(384), w(384), 3, padding=1, groups=2)  #      384 x 13 x 13 |    663,936
+        self.conv5 = Conv2d(w(384), w(256), 3, padding=1, groups=2)  #      256 x 13 x 13 |    442,624
+        self.pool5 = MaxPool2d(3, 2)  #                                     256 x  6 x  6
+        self.fc6 = Linear(w(256) * 6 * 6, w(4096))  #                                4096 | 37,752,832
         self.drop6 = nn.UnscaledDropout(0.5)
-        self.fc7 = Linear(w(4096), w(4096))  #                                          4096 | 16,781,312
+        self.fc7 = Linear(w(4096), w(4096))  #                                       4096 | 16,781,312
         self.drop7 = nn.UnscaledDropout(0.5)
         self.fc8 = Linear(w(4096), num_classes)  #                            num_classes |  4,097,000
         nn.init.alexnet_(self, ones=ONES)
@@ -149,15 +151,15 @@ class Tower(Module):
 
     def __init__(self, num_classes: int, in_channels: int, width: float):
         w = scaled(width)
-        #                                                                  output      | input from
-        self.conv1 = Conv2d(in_channels, w(48), 11, stride=4, padding=2)  # 48 x 55 x 55 | the image
-        self.conv2 = Conv2d(w(48), w(128), 5, padding=2)  #                   128 x 27 x 27 | this tower
-        self.conv3 = Conv2d(w(256), w(192), 3, padding=1)  #                  192 x 13 x 13 | both
-        self.conv4 = Conv2d(w(192), w(192), 3, padding=1)  #                  192 x 13 x 13 | this tower
-        self.conv5 = Conv2d(w(192), w(128), 3, padding=1)  #                  128 x 13 x 13 | this tower
-        self.fc6 = Linear(w(256) * 6 * 6, w(2048))  #                                  2048 | both
-        self.fc7 = Linear(w(4096), w(2048))  #                                         2048 | both
-        self.fc8 = Linear(w(4096), num_classes)  #                      its half of them | both
+        #                                                                               output | input from
+        self.conv1 = Conv2d(in_channels, w(48), 11, stride=4, padding=2)  #     48 x 55 x 55 |  the image
+        self.conv2 = Conv2d(w(48), w(128), 5, padding=2)  #                    128 x 27 x 27 | this tower
+        self.conv3 = Conv2d(w(256), w(192), 3, padding=1)  #                   192 x 13 x 13 |       both
+        self.conv4 = Conv2d(w(192), w(192), 3, padding=1)  #                   192 x 13 x 13 | this tower
+        self.conv5 = Conv2d(w(192), w(128), 3, padding=1)  #                   128 x 13 x 13 | this tower
+        self.fc6 = Linear(w(256) * 6 * 6, w(2048))  #                                   2048 |       both
+        self.fc7 = Linear(w(4096), w(2048))  #                                          2048 |       both
+        self.fc8 = Linear(w(4096), num_classes)  #                          its half of them |       both
         self.norm = GroupedResponseNorm(1)
         self.pool = MaxPool2d(3, 2)
         self.drop = nn.UnscaledDropout(0.5)
@@ -219,6 +221,7 @@ class AlexNetTowers(Module):
         return self
 
 
+@register
 def alexnet_2012(
     num_classes: int = 1000,
     in_channels: int = 3,

@@ -38,6 +38,7 @@ def prepare(images: np.ndarray) -> np.ndarray:
 
 def predict(model: nn.Module, x: np.ndarray) -> np.ndarray:
     """The most likely class of each image, (N,)."""
+    model.eval()
     with mg.no_grad():
         return model(x).argmax(axis=1).numpy()
 
@@ -64,6 +65,7 @@ def train(
             bar.set_description(f"epoch {epoch + 1}/{epochs}")
             order = generator.permutation(len(x))
             total = hits = 0.0
+            model.train()
             for i in range(0, len(x), BATCH_SIZE):
                 batch = order[i : i + BATCH_SIZE]
                 logits = model(x[batch])

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from minigrad import Tensor, concatenate, nn
+from minigrad.models.registry import register
 from minigrad.models.weights import Path, load_weights
 from minigrad.models.width import scaled
 from minigrad.nn import AvgPool2d, BatchNorm2d, Conv2d, Dropout, Linear, MaxPool2d, Module, ReLU, Sequential
@@ -74,6 +75,8 @@ class DenseNet(Module):
     def __init__(
         self, depth: int, num_classes: int = 1000, dropout: float = 0.0, in_channels: int = 3, width: float = 1.0
     ):
+        if depth not in DEPTHS:
+            raise ValueError(f"depth must be one of {', '.join(map(str, DEPTHS))}, got {depth!r}")
         growth, blocks, channels = DEPTHS[depth]
         growth, channels = scaled(width)(growth), scaled(width)(channels)
         layers: dict[str, Module] = {
@@ -109,6 +112,7 @@ def _densenet(depth: int, weights: Path | None, options: dict) -> DenseNet:
     return load_weights(DenseNet(depth, **options), weights, lambda key: renamed.sub(r"\1\2.", key))
 
 
+@register
 def densenet121(weights: Path | None = None, **options: Any) -> DenseNet:
     """DenseNet-121, as in torchvision; `options` are those of `DenseNet`.
 
@@ -119,16 +123,19 @@ def densenet121(weights: Path | None = None, **options: Any) -> DenseNet:
     return _densenet(121, weights, options)
 
 
+@register
 def densenet161(weights: Path | None = None, **options: Any) -> DenseNet:
     """DenseNet-161, as in torchvision; `options` are those of `DenseNet`."""
     return _densenet(161, weights, options)
 
 
+@register
 def densenet169(weights: Path | None = None, **options: Any) -> DenseNet:
     """DenseNet-169, as in torchvision; `options` are those of `DenseNet`."""
     return _densenet(169, weights, options)
 
 
+@register
 def densenet201(weights: Path | None = None, **options: Any) -> DenseNet:
     """DenseNet-201, as in torchvision; `options` are those of `DenseNet`."""
     return _densenet(201, weights, options)

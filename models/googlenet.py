@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from minigrad import Tensor, concatenate, nn, stack
+from minigrad.models.registry import register
 from minigrad.models.weights import Path, load_weights
 from minigrad.models.width import scaled
 from minigrad.nn import (
@@ -131,30 +132,30 @@ class GoogLeNet(Module):
         cells = {name: tuple(map(w, channels)) for name, channels in INCEPTIONS.items()}
         self.aux_logits = aux_logits
         self.transform_input = transform_input
-        #                                                                          output at 224
-        self.conv1 = ConvUnit(in_channels, w(64), 7, stride=2, batch_norm=batch_norm)  # 64 x 112 x 112
-        self.maxpool1 = MaxPool2d(3, 2, ceil_mode=True)  #                            64 x  56 x  56
+        #                                                                                     output at 224
+        self.conv1 = ConvUnit(in_channels, w(64), 7, stride=2, batch_norm=batch_norm)  #   64 x 112 x 112
+        self.maxpool1 = MaxPool2d(3, 2, ceil_mode=True)  #                                 64 x  56 x  56
         self.norm1 = None if batch_norm else nn.LocalResponseNorm(5)
-        self.conv2 = ConvUnit(w(64), w(64), 1, batch_norm=batch_norm)  #                    64 x  56 x  56
-        self.conv3 = ConvUnit(w(64), w(192), 3, batch_norm=batch_norm)  #                  192 x  56 x  56
+        self.conv2 = ConvUnit(w(64), w(64), 1, batch_norm=batch_norm)  #                   64 x  56 x  56
+        self.conv3 = ConvUnit(w(64), w(192), 3, batch_norm=batch_norm)  #                 192 x  56 x  56
         self.norm2 = None if batch_norm else nn.LocalResponseNorm(5)
-        self.maxpool2 = MaxPool2d(3, 2, ceil_mode=True)  #                           192 x  28 x  28
+        self.maxpool2 = MaxPool2d(3, 2, ceil_mode=True)  #                                192 x  28 x  28
         self.inception3a = Inception(cells["3a"], batch_norm)
         self.inception3b = Inception(cells["3b"], batch_norm)
-        self.maxpool3 = MaxPool2d(3, 2, ceil_mode=True)  #                           480 x  14 x  14
+        self.maxpool3 = MaxPool2d(3, 2, ceil_mode=True)  #                                480 x  14 x  14
         self.inception4a = Inception(cells["4a"], batch_norm)
         self.inception4b = Inception(cells["4b"], batch_norm)
         self.inception4c = Inception(cells["4c"], batch_norm)
         self.inception4d = Inception(cells["4d"], batch_norm)
         self.inception4e = Inception(cells["4e"], batch_norm)
-        self.maxpool4 = MaxPool2d(2 if batch_norm else 3, 2, ceil_mode=True)  #      832 x   7 x   7
+        self.maxpool4 = MaxPool2d(2 if batch_norm else 3, 2, ceil_mode=True)  #           832 x   7 x   7
         self.inception5a = Inception(cells["5a"], batch_norm)
         self.inception5b = Inception(cells["5b"], batch_norm)
         self.aux1 = AuxiliaryHead(w(512), num_classes, batch_norm, dropout_aux, w) if aux_logits else None
         self.aux2 = AuxiliaryHead(w(528), num_classes, batch_norm, dropout_aux, w) if aux_logits else None
-        self.avgpool = AdaptiveAvgPool2d((1, 1))  #                                 1024 x   1 x   1
+        self.avgpool = AdaptiveAvgPool2d((1, 1))  #                                      1024 x   1 x   1
         self.dropout = Dropout(dropout)
-        self.fc = Linear(w(1024), num_classes)  #                                           num_classes
+        self.fc = Linear(w(1024), num_classes)  #                                             num_classes
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -185,6 +186,7 @@ class GoogLeNet(Module):
         return Outputs(logits, self.aux2(second), self.aux1(first))  # type: ignore[misc]
 
 
+@register
 def googlenet(weights: Path | None = None, aux_logits: bool | None = None, **options: Any) -> GoogLeNet:
     """GoogLeNet as in torchvision; `options` are those of `GoogLeNet`.
 
@@ -203,6 +205,7 @@ def googlenet(weights: Path | None = None, aux_logits: bool | None = None, **opt
     return load_weights(model, weights, lambda key: key if heads or not key.startswith("aux") else None)
 
 
+@register
 def googlenet_2014(weights: Path | None = None, **options: Any) -> GoogLeNet:
     """GoogLeNet as published; `options` are those of `GoogLeNet`.
 

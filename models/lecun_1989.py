@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from minigrad import Tensor, conv2d, zeros
+from minigrad.models.registry import register
+from minigrad.models.weights import Path, load_weights
 from minigrad.nn import Conv2d, Flatten, Linear, Module, Parameter, ScaledTanh, Sequential
 from minigrad.nn.init import lenet_uniform_
 from minigrad.nn.layers.conv import ConvNd
@@ -140,10 +142,11 @@ def draw_by_fan_in_(net: Module) -> None:
                 lenet_uniform_(parameter, fan_in)
 
 
-def lecun1989() -> LeCun1989:
-    """The zip code network of 1989, with fresh weights drawn from minigrad's default generator; see `LeCun1989`.
+@register
+def lecun1989(weights: Path | None = None) -> LeCun1989:
+    """The zip code network of 1989, with the weights of a file or fresh ones; see `LeCun1989`.
 
     >>> lecun1989().features[2]
     FeatureMaps(12, 12, kernel_size=(5, 5), stride=(2, 2), padding=(2, 2), padding_mode=constant, connections=96 links)
     """
-    return LeCun1989()
+    return load_weights(LeCun1989(), weights)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from minigrad import Tensor
+from minigrad.models.registry import register
+from minigrad.models.weights import Path, load_weights
 from minigrad.nn import AvgPool2d, Conv2d, Flatten, Linear, Module, Sequential, Tanh
 
 
@@ -55,10 +57,15 @@ class LeNet5(Module):
         return self.classifier(self.features(x))
 
 
-def lenet5(num_classes: int = 10) -> LeNet5:
-    """LeNet-5 for 28x28 images, with fresh weights drawn from minigrad's default generator; see `LeNet5`.
+@register
+def lenet5(num_classes: int = 10, weights: Path | None = None) -> LeNet5:
+    """LeNet-5 for 28x28 images; see `LeNet5`.
+
+    Args:
+        num_classes: how many logits.
+        weights: a file to load, as the demo writes one; None draws fresh weights from minigrad's default generator.
 
     >>> lenet5(num_classes=3).classifier[-1]
     Linear(in_features=84, out_features=3, bias=True)
     """
-    return LeNet5(num_classes)
+    return load_weights(LeNet5(num_classes), weights)

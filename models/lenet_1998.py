@@ -6,6 +6,8 @@ import numpy as np
 
 from minigrad import Tensor, no_grad
 from minigrad.models.lecun_1989 import draw_by_fan_in_
+from minigrad.models.registry import register
+from minigrad.models.weights import Path, load_weights
 from minigrad.nn import Conv2d, Flatten, Linear, Module, RBFOutput, ScaledTanh, Sequential, Subsampling
 
 # Table I: the maps of S2 that each of the 16 maps of C3 sees.
@@ -110,10 +112,11 @@ class LeNet5_1998(Module):
             return self(x).argmin(axis=1)
 
 
-def lenet5_1998() -> LeNet5_1998:
-    """LeNet-5 as published, with fresh weights drawn from minigrad's default generator; see `LeNet5_1998`.
+@register
+def lenet5_1998(weights: Path | None = None) -> LeNet5_1998:
+    """LeNet-5 as published, with the weights of a file or fresh ones; see `LeNet5_1998`.
 
     >>> lenet5_1998().features[4]
     Conv2d(6, 16, kernel_size=(5, 5), stride=(1, 1), connections=60 links)
     """
-    return LeNet5_1998()
+    return load_weights(LeNet5_1998(), weights)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad import Tensor
+from minigrad.models.registry import register
 from minigrad.models.weights import Path, load_weights
 from minigrad.models.width import scaled
 from minigrad.nn import Conv2d, Dropout, GlobalAvgPool, MaxPool2d, Module, ReLU, Sequential, init
@@ -70,6 +71,7 @@ class NiN(Module):
         return self.avgpool(self.features(x)).flatten(1)
 
 
+@register
 def nin(weights: Path | None = None, **options: Any) -> NiN:
     """Network in Network; `options` are those of `NiN`.
 

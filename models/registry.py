@@ -4,97 +4,26 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-from minigrad.models.alexnet import alexnet, alexnet_2012
-from minigrad.models.densenet import densenet121, densenet161, densenet169, densenet201
-from minigrad.models.googlenet import googlenet, googlenet_2014
-from minigrad.models.lecun_1989 import lecun1989
-from minigrad.models.lenet import lenet5
-from minigrad.models.lenet_1998 import lenet5_1998
-from minigrad.models.nin import nin
-from minigrad.models.resnet import (
-    plain18,
-    plain34,
-    resnet18,
-    resnet34,
-    resnet50,
-    resnet50_v1,
-    resnet101,
-    resnet152,
-    resnext50_32x4d,
-    resnext101_32x8d,
-    wide_resnet50_2,
-    wide_resnet101_2,
-)
-from minigrad.models.resnet_cifar import (
-    resnet20_cifar,
-    resnet32_cifar,
-    resnet44_cifar,
-    resnet56_cifar,
-    resnet110_cifar,
-    resnet1202_cifar,
-)
-from minigrad.models.resnet_v2 import resnet18_v2, resnet34_v2, resnet50_v2, resnet101_v2, resnet152_v2
-from minigrad.models.vgg import vgg11, vgg11_lrn, vgg13, vgg16, vgg16_c, vgg19
 from minigrad.nn import Module
 
-Factory = Callable[..., Module]
+Factory = TypeVar("Factory", bound=Callable[..., Module])
+
+_BY_NAME: dict[str, Callable[..., Module]] = {}
 
 
-def _with_batch_norm(factory: Factory) -> Factory:
-    def build(**options: Any) -> Module:
-        return factory(**{**options, "batch_norm": True})
-
-    build.__name__, build.__doc__ = f"{factory.__name__}_bn", f"{factory.__doc__} With batch norm."
-    return build
+def register(factory: Factory) -> Factory:
+    """Make a model known by the name of the function that builds it: a decorator."""
+    _BY_NAME[factory.__name__] = factory
+    return factory
 
 
-_PLAIN: tuple[Factory, ...] = (
-    lenet5,
-    lenet5_1998,
-    lecun1989,
-    alexnet,
-    alexnet_2012,
-    vgg11,
-    vgg13,
-    vgg16,
-    vgg19,
-    vgg11_lrn,
-    vgg16_c,
-    nin,
-    googlenet,
-    googlenet_2014,
-    resnet18,
-    resnet34,
-    resnet50,
-    resnet101,
-    resnet152,
-    resnet50_v1,
-    plain18,
-    plain34,
-    resnext50_32x4d,
-    resnext101_32x8d,
-    wide_resnet50_2,
-    wide_resnet101_2,
-    resnet18_v2,
-    resnet34_v2,
-    resnet50_v2,
-    resnet101_v2,
-    resnet152_v2,
-    resnet20_cifar,
-    resnet32_cifar,
-    resnet44_cifar,
-    resnet56_cifar,
-    resnet110_cifar,
-    resnet1202_cifar,
-    densenet121,
-    densenet161,
-    densenet169,
-    densenet201,
-)
-_NORMED = tuple(map(_with_batch_norm, (vgg11, vgg13, vgg16, vgg19, vgg16_c)))
-_BY_NAME = {factory.__name__: factory for factory in (*_PLAIN, *_NORMED)}
+def register_with_bn(factory: Factory) -> Factory:
+    """The same, and under its name with `_bn` with batch norm."""
+    _BY_NAME[f"{factory.__name__}_bn"] = partial(factory, batch_norm=True)
+    return register(factory)
 
 
 def names() -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from minigrad import Tensor, nn, pad
+from minigrad.models.registry import register
 from minigrad.models.weights import Path, load_weights
 from minigrad.models.width import scaled
 from minigrad.nn import AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Linear, MaxPool2d, Module, Sequential
@@ -198,6 +199,15 @@ class ResNet(Module):
         in_channels: int = 3,
         width: float = 1.0,
     ):
+        for name, value, choices in (
+            ("depth", depth, DEPTHS),
+            ("version", version, ("v1", "v1.5")),
+            ("shortcut", shortcut, ("A", "B", "C", "none")),
+        ):
+            if value not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}")
+        if zero_init_residual and not batch_norm:
+            raise ValueError("zero_init_residual sets weights of batch norms, but batch_norm is False")
         block, units = DEPTHS[depth]
         base = scaled(width)(64)
         norm: Norm = BatchNorm2d if batch_norm else NoNorm
@@ -205,7 +215,7 @@ class ResNet(Module):
         options |= {"groups": groups, "width_per_group": width_per_group}
         self.conv1 = Conv2d(in_channels, base, 7, stride=2, padding=3, bias=not batch_norm)  # 64 x 112 x 112
         self.bn1 = norm(base)
-        self.maxpool = MaxPool2d(3, 2, padding=1)  #                                         64 x  56 x  56
+        self.maxpool = MaxPool2d(3, 2, padding=1)  #                                           64 x  56 x  56
         inputs = base
         stages = []
         for stage, count in enumerate(units):
@@ -240,6 +250,7 @@ def _resnet(depth: int, weights: Path | None, options: dict[str, Any]) -> ResNet
     return load_weights(ResNet(depth, **options), weights)
 
 
+@register
 def resnet18(weights: Path | None = None, **options: Any) -> ResNet:
     """ResNet-18, as in torchvision; `options` are those of `ResNet`.
 
@@ -250,56 +261,67 @@ def resnet18(weights: Path | None = None, **options: Any) -> ResNet:
     return _resnet(18, weights, options)
 
 
+@register
 def resnet34(weights: Path | None = None, **options: Any) -> ResNet:
     """ResNet-34, as in torchvision; `options` are those of `ResNet`."""
     return _resnet(34, weights, options)
 
 
+@register
 def resnet50(weights: Path | None = None, **options: Any) -> ResNet:
     """ResNet-50, as in torchvision; `options` are those of `ResNet`."""
     return _resnet(50, weights, options)
 
 
+@register
 def resnet101(weights: Path | None = None, **options: Any) -> ResNet:
     """ResNet-101, as in torchvision; `options` are those of `ResNet`."""
     return _resnet(101, weights, options)
 
 
+@register
 def resnet152(weights: Path | None = None, **options: Any) -> ResNet:
     """ResNet-152, as in torchvision; `options` are those of `ResNet`."""
     return _resnet(152, weights, options)
 
 
+@register
 def resnet50_v1(weights: Path | None = None, **options: Any) -> ResNet:
     """ResNet-50 with the stride where the paper has it; `options` are those of `ResNet`."""
     return _resnet(50, weights, {**options, "version": "v1"})
 
 
+@register
 def plain18(weights: Path | None = None, **options: Any) -> ResNet:
     """ResNet-18 without its shortcuts (section 4.1); `options` are those of `ResNet`."""
     return _resnet(18, weights, {**options, "shortcut": "none"})
 
 
+@register
 def plain34(weights: Path | None = None, **options: Any) -> ResNet:
     """ResNet-34 without its shortcuts, which is worse than plain18 (section 4.1); `options` are those of `ResNet`."""
     return _resnet(34, weights, {**options, "shortcut": "none"})
 
 
+@register
 def resnext50_32x4d(weights: Path | None = None, **options: Any) -> ResNet:
     """ResNeXt-50 of 32 groups of 4 channels, as in torchvision; `options` are those of `ResNet`."""
     return _resnet(50, weights, {**options, "groups": 32, "width_per_group": 4})
 
 
+@register
 def resnext101_32x8d(weights: Path | None = None, **options: Any) -> ResNet:
     """ResNeXt-101 of 32 groups of 8 channels, as in torchvision; `options` are those of `ResNet`."""
     return _resnet(101, weights, {**options, "groups": 32, "width_per_group": 8})
 
 
+@register
 def wide_resnet50_2(weights: Path | None = None, **options: Any) -> ResNet:
     """ResNet-50 with twice the channels inside of its blocks, as in torchvision; `options` are those of `ResNet`."""
     return _resnet(50, weights, {**options, "width_per_group": 128})
 
 
+@register
 def wide_resnet101_2(weights: Path | None = None, **options: Any) -> ResNet:
     """ResNet-101 with twice the channels inside of its blocks, as in torchvision; `options` are those of `ResNet`."""
     return _resnet(101, weights, {**options, "width_per_group": 128})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad import Tensor, nn
+from minigrad.models.registry import register
 from minigrad.models.resnet import BasicBlock, Shortcut
 from minigrad.models.weights import Path, load_weights
 from minigrad.models.width import scaled
@@ -37,16 +38,14 @@ class ResNetCifar(Module):
         self.conv1 = Conv2d(in_channels, base, 3, padding=1, bias=False)  # 16 x 32 x 32
         self.bn1 = BatchNorm2d(base)
         inputs, stages = base, []
-        for stage, planes in enumerate(
-            (base, 2 * base, 4 * base)
-        ):  #                  16 x 32 x 32, 32 x 16 x 16, 64 x 8 x 8
+        for stage, planes in enumerate((base, 2 * base, 4 * base)):  # 16 x 32², 32 x 16², 64 x 8²
             blocks: list[Module] = []
             for i in range((depth - 2) // 6):
                 blocks.append(BasicBlock(inputs, planes, 2 if stage and i == 0 else 1, shortcut))
                 inputs = planes
             stages.append(Sequential(*blocks))
         self.layer1, self.layer2, self.layer3 = stages
-        self.avgpool = GlobalAvgPool()  #                                 64 x 1 x 1
+        self.avgpool = GlobalAvgPool()  # 64 x 1 x 1
         self.linear = Linear(4 * base, num_classes)
         for module in self.modules():
             if isinstance(module, (Conv2d, Linear)):
@@ -62,6 +61,7 @@ def _resnet_cifar(depth: int, weights: Path | None, options: dict) -> ResNetCifa
     return load_weights(ResNetCifar(depth, **options), weights)
 
 
+@register
 def resnet20_cifar(weights: Path | None = None, **options: Any) -> ResNetCifar:
     """ResNet-20 for CIFAR-10; `options` are those of `ResNetCifar`.
 
@@ -72,26 +72,31 @@ def resnet20_cifar(weights: Path | None = None, **options: Any) -> ResNetCifar:
     return _resnet_cifar(20, weights, options)
 
 
+@register
 def resnet32_cifar(weights: Path | None = None, **options: Any) -> ResNetCifar:
     """ResNet-32 for CIFAR-10; `options` are those of `ResNetCifar`."""
     return _resnet_cifar(32, weights, options)
 
 
+@register
 def resnet44_cifar(weights: Path | None = None, **options: Any) -> ResNetCifar:
     """ResNet-44 for CIFAR-10; `options` are those of `ResNetCifar`."""
     return _resnet_cifar(44, weights, options)
 
 
+@register
 def resnet56_cifar(weights: Path | None = None, **options: Any) -> ResNetCifar:
     """ResNet-56 for CIFAR-10; `options` are those of `ResNetCifar`."""
     return _resnet_cifar(56, weights, options)
 
 
+@register
 def resnet110_cifar(weights: Path | None = None, **options: Any) -> ResNetCifar:
     """ResNet-110 for CIFAR-10, which the paper warms up at a learning rate of 0.01; `options`: `ResNetCifar`."""
     return _resnet_cifar(110, weights, options)
 
 
+@register
 def resnet1202_cifar(weights: Path | None = None, **options: Any) -> ResNetCifar:
     """ResNet-1202 for CIFAR-10, which overfits; `options` are those of `ResNetCifar`."""
     return _resnet_cifar(1202, weights, options)

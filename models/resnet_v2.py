@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad import Tensor, nn
+from minigrad.models.registry import register
 from minigrad.models.resnet import DEPTHS, BasicBlock
 from minigrad.models.weights import Path, load_weights
 from minigrad.models.width import scaled
@@ -66,12 +67,14 @@ class ResNetV2(Module):
     """
 
     def __init__(self, depth: int, num_classes: int = 1000, in_channels: int = 3, width: float = 1.0):
+        if depth not in DEPTHS:
+            raise ValueError(f"depth must be one of {', '.join(map(str, DEPTHS))}, got {depth!r}")
         block, units = DEPTHS[depth]
         base = scaled(width)(64)
         bottleneck = block is not BasicBlock
-        self.conv1 = Conv2d(in_channels, base, 7, stride=2, padding=3, bias=False)  #  64 x 112 x 112 at 224
+        self.conv1 = Conv2d(in_channels, base, 7, stride=2, padding=3, bias=False)  # 64 x 112 x 112 at 224
         self.bn1 = BatchNorm2d(base)
-        self.maxpool = MaxPool2d(3, 2, padding=1)  #                                 64 x  56 x  56
+        self.maxpool = MaxPool2d(3, 2, padding=1)  #                                         64 x  56 x  56
         inputs, stages = base, []
         for stage, count in enumerate(units):
             blocks: list[Module] = []
@@ -99,26 +102,31 @@ def _resnet_v2(depth: int, weights: Path | None, options: dict) -> ResNetV2:
     return load_weights(ResNetV2(depth, **options), weights)
 
 
+@register
 def resnet18_v2(weights: Path | None = None, **options: Any) -> ResNetV2:
     """Pre-activation ResNet-18; `options` are those of `ResNetV2`."""
     return _resnet_v2(18, weights, options)
 
 
+@register
 def resnet34_v2(weights: Path | None = None, **options: Any) -> ResNetV2:
     """Pre-activation ResNet-34; `options` are those of `ResNetV2`."""
     return _resnet_v2(34, weights, options)
 
 
+@register
 def resnet50_v2(weights: Path | None = None, **options: Any) -> ResNetV2:
     """Pre-activation ResNet-50; `options` are those of `ResNetV2`."""
     return _resnet_v2(50, weights, options)
 
 
+@register
 def resnet101_v2(weights: Path | None = None, **options: Any) -> ResNetV2:
     """Pre-activation ResNet-101; `options` are those of `ResNetV2`."""
     return _resnet_v2(101, weights, options)
 
 
+@register
 def resnet152_v2(weights: Path | None = None, **options: Any) -> ResNetV2:
     """Pre-activation ResNet-152; `options` are those of `ResNetV2`."""
     return _resnet_v2(152, weights, options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from minigrad import Tensor, nn
+from minigrad.models.registry import register, register_with_bn
 from minigrad.models.weights import Path, load_weights
 from minigrad.models.width import scaled
 from minigrad.nn import AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Dropout, Linear, MaxPool2d, Module, ReLU, Sequential
@@ -58,6 +59,8 @@ class VGG(Module):
         width: float = 1.0,
         init: Init = "kaiming",
     ):
+        if configuration not in CONFIGURATIONS:
+            raise ValueError(f"configuration must be one of {', '.join(CONFIGURATIONS)}, got {configuration!r}")
         w = scaled(width)
         layers: list[Module] = []
         channels = in_channels
@@ -109,6 +112,7 @@ def _vgg(configuration: str, batch_norm: bool, weights: Path | None, options: di
     return load_weights(VGG(configuration, batch_norm, **options), weights)
 
 
+@register_with_bn
 def vgg11(batch_norm: bool = False, weights: Path | None = None, **options: Any) -> VGG:
     """Configuration A, as in torchvision (with `batch_norm` its vgg11_bn); `options` are those of `VGG`.
 
@@ -120,26 +124,31 @@ def vgg11(batch_norm: bool = False, weights: Path | None = None, **options: Any)
     return _vgg("A", batch_norm, weights, options)
 
 
+@register_with_bn
 def vgg13(batch_norm: bool = False, weights: Path | None = None, **options: Any) -> VGG:
     """Configuration B, as in torchvision; `options` are those of `VGG`."""
     return _vgg("B", batch_norm, weights, options)
 
 
+@register_with_bn
 def vgg16(batch_norm: bool = False, weights: Path | None = None, **options: Any) -> VGG:
     """Configuration D, as in torchvision; `options` are those of `VGG`."""
     return _vgg("D", batch_norm, weights, options)
 
 
+@register_with_bn
 def vgg19(batch_norm: bool = False, weights: Path | None = None, **options: Any) -> VGG:
     """Configuration E, as in torchvision; `options` are those of `VGG`."""
     return _vgg("E", batch_norm, weights, options)
 
 
+@register
 def vgg11_lrn(weights: Path | None = None, **options: Any) -> VGG:
     """Configuration A-LRN, with a local response norm after the first convolution: it did not help (section 4.1)."""
     return _vgg("A-LRN", False, weights, options)
 
 
+@register_with_bn
 def vgg16_c(batch_norm: bool = False, weights: Path | None = None, **options: Any) -> VGG:
     """Configuration C: 16 layers, three of them of 1x1 kernels; worse than D, better than B (section 4.1)."""
     return _vgg("C", batch_norm, weights, options)

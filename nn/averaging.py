@@ -92,6 +92,10 @@ class WeightAverage(ABC):
         Raises:
             ValueError: an average of another model; nothing has been changed then.
         """
+        if not {"n_averaged", "average"} <= state.keys():
+            raise ValueError(
+                f'a state has the keys "n_averaged" and "average", as state_dict() gives, got {list(state)}'
+            )
         _check_same(state["average"], self.average, "the state")
         for name, a in self.average.items():
             a.copy_(asarray(state["average"][name], a.dtype, a.device))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import math
 import re
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +209,16 @@ def test_updates_of_nan_and_infinity(row: Update, cupy: Any) -> None:
     got = [a.get() for a in arrays if a is not None] + ([] if found is None else [found.get()])
     for value, exact in zip(got, expected, strict=True):
         np.testing.assert_allclose(value, exact, rtol=1e-12)
+
+
+@pytest.mark.parametrize("row", [r for r in UPDATES if r.numbers.get("norms")], ids=lambda row: row.id)
+def test_a_norm_that_is_nan_shows(row: Update, cupy: Any) -> None:
+    """On both devices: a step that went on unscaled would look healthy."""
+    row = replace(row, numbers={**row.numbers, "norms": (math.nan, 7.0)})
+    values = row.values("float64", shape=(3, 8))
+    arrays, _ = kerneltable.updated(row, values, "row-major", cupy.asarray)
+    assert np.isnan(arrays[0].get()).all()
+    assert np.isnan(stepped(row, values)[0]).all()
 
 
 def test_updates_of_what_there_is_no_kernel_for(cupy: Any) -> None:

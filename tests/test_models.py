@@ -422,6 +422,13 @@ def test_names():
             lambda: models.vgg11(width=0.1, init="xavier"),
             "init must be 'kaiming', 'std 0.01' or 'std 0.1', got 'xavier'",
         ),
+        (lambda: models.VGG("Z"), "configuration must be one of A, A-LRN, B, C, D, E, got 'Z'"),
+        (lambda: models.ResNet(20), "depth must be one of 18, 34, 50, 101, 152, got 20"),
+        (lambda: models.ResNetV2(20), "depth must be one of 18, 34, 50, 101, 152, got 20"),
+        (lambda: models.DenseNet(5), "depth must be one of 121, 161, 169, 201, got 5"),
+        (lambda: models.resnet18(version="v3"), "version must be one of v1, v1.5, got 'v3'"),
+        (lambda: models.resnet18(shortcut="D"), "shortcut must be one of A, B, C, none, got 'D'"),
+        (lambda: models.resnet18(zero_init_residual=True, batch_norm=False), "sets weights of batch norms, but batch"),
         (lambda: models.resnet18(width=0), "width must be positive, got 0: 0.25 makes all layers a quarter as wide"),
     ],
 )

@@ -158,6 +158,11 @@ def test_what_is_refused():
             ValueError,
         ),
         (
+            lambda: average.load_state_dict({"average": {}}),
+            r'a state has the keys "n_averaged" and "average", .* got \[.average.\]',
+            ValueError,
+        ),
+        (
             lambda: average.load_state_dict(EMA(nn.Linear(2, 1, bias=False)).state_dict()),
             r"the state is not what is averaged here: names or shapes differ, as \('bias', \(1,\)\)",
             ValueError,

@@ -184,6 +184,14 @@ def test_what_is_refused():
     half_square(model(inputs), mg.tensor(targets["values"])).backward()
     with pytest.raises(RuntimeError, match=r"the curvature of a parameter of shape \(2, 1, 3, 3\) is not known: call"):
         optimizer.step()
+    model.zero_grad()
+    optimizer.estimate(model, half_square, inputs, targets["values"])
+    first = next(model.parameters())
+    first.grad = mg.ones(1, dtype=np.float64)
+    with pytest.raises(ValueError, match=r"shape \(2, 1, 3, 3\) on cpu has a gradient of shape \(1,\) on cpu"):
+        optimizer.step()
+    model.zero_grad()
+    optimizer.state.clear()
     for x, t in ((inputs, targets["values"][:2]), (inputs[:0], inputs[:0]), (np.float64(1), np.float64(1))):
         with pytest.raises(ValueError, match="inputs and targets must be the same number of samples, got shapes"):
             optimizer.estimate(model, half_square, x, t)

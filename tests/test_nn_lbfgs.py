@@ -289,6 +289,12 @@ def test_what_is_refused():
     with pytest.raises(ValueError, match=r"the state's d has shape \(2,\), the parameters have 3 elements"):
         two.load_state_dict(one.state_dict())
     assert (two.last, two.pairs, two.param_groups[0]["lr"]) == ({"func_evals": 0, "n_iter": 0}, [], 0.5)
+    with pytest.raises(ValueError, match=r'a state has the keys "state" and "param_groups", .* got \[\]'):
+        two.load_state_dict({})
+    ragged = LBFGS([q]).state_dict()
+    ragged["state"] = {0: {"old_stps": [mg.ones(q.size)]}}
+    with pytest.raises(ValueError, match="the state's old_stps, old_dirs and ro must be as many, got 1, 0, 0"):
+        two.load_state_dict({**ragged, "param_groups": two.state_dict()["param_groups"]})
     for foreign in (SGD([q], momentum=0.9), SGD([p], momentum=0.9)):
         foreign.param_groups[0]["params"][0].grad = mg.ones(foreign.param_groups[0]["params"][0].shape)
         foreign.step()

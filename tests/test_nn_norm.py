@@ -273,6 +273,16 @@ def test_sizes_from_the_first_batch():
             "num_groups must divide num_channels, got num_groups=4 and num_channels=6",
         ),
         (lambda: nn.GroupNorm(2, 6), (4, 4), r"GroupNorm expects \(N, 6, \*spatial\), got an input of shape \(4, 4\)"),
+        (
+            lambda: nn.InstanceNorm2d(3, track_running_stats=True).eval(),
+            (4, 3),
+            r"InstanceNorm2d expects \(N, C, H, W\)",
+        ),
+        (
+            lambda: nn.InstanceNorm2d(3, momentum=None, track_running_stats=True),
+            (4, 3, 2, 2),
+            "InstanceNorm2d needs a momentum to track running statistics, got None",
+        ),
         (lambda: nn.InstanceNorm2d(3), (4, 3, 1, 1), "InstanceNorm2d needs more than one value for each channel of a"),
         (lambda: nn.LocalResponseNorm(4, region="within"), (1, 1, 3, 3), "size must be odd within channels, .* got 4"),
         (lambda: nn.LocalResponseNorm(4, region="among"), (1, 1, 3, 3), "region must be 'across' or 'within', got 'am"),

@@ -67,7 +67,7 @@ class RunningNorm(Module):
         """Move the running statistics towards those of a batch of n values for each channel."""
         rate = self.momentum
         if rate is None and self.num_batches_tracked is not None:
-            rate = 1 / max(1, self.num_batches_tracked.item())
+            rate = 1 / self.num_batches_tracked.item()
         with no_grad():
             for running, batch in ((self.running_mean, mean), (self.running_var, var * (n / (n - 1)))):
                 if running is not None:

@@ -190,19 +190,21 @@ class InstanceNorm(RunningNorm):
         self,
         num_features: int | None,
         eps: float = 1e-5,
-        momentum: float = 0.1,
+        momentum: float | None = 0.1,
         affine: bool = False,
         track_running_stats: bool = False,
         *,
         bias: bool = True,
     ):
+        if track_running_stats and momentum is None:
+            raise ValueError(f"{type(self).__name__} needs a momentum to track running statistics, got None")
         super().__init__(num_features, eps, momentum, affine, track_running_stats, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, num_features, *spatial), the same shape."""
+        self._accept(x)
         if not self.training and self.running_mean is not None:
             return self._by_running(x, eps=self.eps)
-        self._accept(x)
         axes = tuple(range(2, x.ndim))
         n = x[0, 0].size if x.shape[0] else 0
         if n == 1 and self.training:

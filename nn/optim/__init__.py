@@ -15,15 +15,16 @@ from minigrad.nn.optim.optimizer import Optimizer
 from minigrad.nn.optim.rmsprop import RMSprop
 from minigrad.nn.optim.sgd import SGD
 
-__all__ = ["LBFGS", "SGD", "Adam", "DiagonalLM", "Optimizer"]
 __all__ = [
     "LAMB",
     "LARS",
+    "LBFGS",
     "SGD",
     "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
+    "DiagonalLM",
     "Lion",
     "NAdam",
     "Optimizer",

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import Tensor, asarray, enable_grad, grad, hessian, no_grad
+from minigrad import Tensor, asarray, enable_grad, grad, hessian
 from minigrad.backend import Array
 from minigrad.nn.module import Module
-from minigrad.nn.optim.optimizer import Group, Optimizer, Params, positive_lr
+from minigrad.nn.optim.optimizer import Group, Optimizer, Params, positive_lr, remembered
 
 
 class DiagonalLM(Optimizer):
@@ -82,7 +82,8 @@ class DiagonalLM(Optimizer):
                 f"inputs and targets must be the same number of samples, got shapes {inputs.shape} and {targets.shape}"
             )
         params = [p for p in self._params() if p.requires_grad]
-        curvature = [p.xp.zeros_like(p._array) for p in params]
+        new: list[dict[str, Any]] = [{} for _ in params]
+        curvature = [remembered(kept, "curvature", p._array) for kept, p in zip(new, params, strict=True)]
         for i in range(len(inputs)):
             with enable_grad():
                 outputs = model(inputs[i : i + 1])
@@ -91,40 +92,17 @@ class DiagonalLM(Optimizer):
                 for h, row in zip(curvature, rows, strict=True):
                     if row is not None:
                         h += weight / len(inputs) * row._array**2
-        for p, h in zip(params, curvature, strict=True):
-            self.state[p] = {"curvature": h}
+        self.state.update(zip(params, new, strict=True))
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Change every parameter that has a gradient.
-
-        Args:
-            closure: computes the loss and, by `backward()`, the gradients; called first, with gradients enabled.
-
-        Returns:
-            What the closure returned; None without one.
-
-        Raises:
-            RuntimeError: a parameter whose curvature was not estimated; nothing has been changed then.
-        """
-        loss = None
-        if closure is not None:
-            with enable_grad():
-                loss = closure()
-        moved = [(group, p, p.grad) for group in self.param_groups for p in group["params"] if p.grad is not None]
-        for _, p, _ in moved:
-            if p not in self.state:
-                raise RuntimeError(
-                    f"the curvature of a parameter of shape {p.shape} is not known: call optimizer.estimate(model, "
-                    f"loss, inputs, targets) first, and again from time to time"
-                )
-        with no_grad(), np.errstate(all="ignore"):  # a diverging run shows nan, as everywhere in minigrad
-            for group, p, g in moved:
-                self._update(p._array, g._array, self.state[p], group)
-                p.version.bump()
-        return loss
+    def _ready(self, p: Tensor) -> None:
+        if p not in self.state:
+            raise RuntimeError(
+                f"the curvature of a parameter of shape {p.shape} is not known: call optimizer.estimate(model, loss, "
+                f"inputs, targets) first, and again from time to time"
+            )
 
     def _update(self, p: Array, g: Array, state: dict[str, Any], group: Group) -> None:
-        p -= group["lr"] / (group["mu"] + state["curvature"]) * g
+        p -= (group["lr"] / (group["mu"] + remembered(state, "curvature", p)) * g).astype(p.dtype, copy=False)
 
 
 def _curvatures(loss: Callable, outputs: Tensor, target: Tensor) -> Iterator[tuple[float, Tensor]]:

@@ -222,13 +222,19 @@ class LBFGS(Optimizer):
             ValueError: another optimizer's state, another number of parameters, or vectors of another length; nothing
                 has been changed then.
         """
+        self._check_state(state)
         kept: dict[str, Any] = next(iter(state["state"].values()), {})
         last: dict[str, Any] = {"func_evals": 0, "n_iter": 0}
         for name in ("func_evals", "n_iter", "d", "t", "prev_flat_grad"):
             if name in kept:
                 last[name] = self._loaded(name, kept[name]) if name in VECTORS else kept[name]
         steps, changes = ([self._loaded(name, v) for v in kept.get(name, [])] for name in ("old_stps", "old_dirs"))
-        pairs = [Pair(*pair) for pair in zip(steps, changes, kept.get("ro", []), strict=True)]
+        rhos = kept.get("ro", [])
+        if not len(steps) == len(changes) == len(rhos):
+            raise ValueError(
+                f"the state's old_stps, old_dirs and ro must be as many, got {len(steps)}, {len(changes)}, {len(rhos)}"
+            )
+        pairs = [Pair(*pair) for pair in zip(steps, changes, rhos, strict=True)]
         super().load_state_dict({**state, "state": {}})
         self.last, self.pairs = last, pairs
 

@@ -74,9 +74,8 @@ def strong_wolfe(
         previous, new, evals = new, phi(t), evals + 1
 
     stuck = False
-    while (
-        evals < max_evals and abs(high.t - low.t) * reach > tolerance
-    ):  # algorithm 3.6: shrink it; low is the better end
+    # Algorithm 3.6: shrink the interval; low is the better end.
+    while evals < max_evals and abs(high.t - low.t) * reach > tolerance:
         left, right = sorted((low.t, high.t))
         t = cubic_minimum(low, high, left, right)
         margin = 0.1 * (right - left)

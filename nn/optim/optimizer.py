@@ -109,11 +109,15 @@ class Optimizer(ABC):
                 raise ValueError(
                     f"a parameter of shape {p.shape} on {p.device} has a gradient of shape {g.shape} on {g.device}"
                 )
+            self._ready(p)
         with no_grad(), np.errstate(all="ignore"):  # a diverging run shows nan, as everywhere in minigrad
             for group, p, g in moved:
                 self._update(p._array, g._array, self.state.setdefault(p, {}), group)
                 p.version.bump()
         return loss
+
+    def _ready(self, p: Tensor) -> None:  # noqa: B027 (most can move at once)
+        """Raise if a parameter cannot be moved yet: an optimizer that must know something first says so here."""
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to None."""
@@ -144,6 +148,22 @@ class Optimizer(ABC):
             ValueError: no state, another optimizer's state, other groups or numbers of parameters, or a value whose
                 shape is not its parameter's; nothing has been changed then.
         """
+        self._check_state(state)
+        params = self._params()
+        order = [i for group in state["param_groups"] for i in group["params"]]
+        place = dict(zip(order, params, strict=True))
+        if strangers := sorted({int(number) for number in state["state"]} - place.keys()):
+            raise ValueError(f"the state remembers parameters {strangers}, which are in none of its groups")
+        new: dict[Tensor, dict[str, Any]] = {}
+        for number, kept in state["state"].items():
+            p = place[int(number)]
+            new[p] = {name: v if isinstance(v, (int, float)) else _loaded(v, p, name) for name, v in kept.items()}
+        self.state = new
+        for group, saved in zip(self.param_groups, state["param_groups"], strict=True):
+            group.update({name: v for name, v in saved.items() if name != "params"})
+
+    def _check_state(self, state: Mapping[str, Any]) -> None:
+        """Raise ValueError for what is no state, or that of an optimizer with other groups or options."""
         if not {"state", "param_groups"} <= state.keys():
             raise ValueError(
                 f'a state has the keys "state" and "param_groups", as state_dict() gives, got {list(state)}'
@@ -159,18 +179,6 @@ class Optimizer(ABC):
                     f"the state is that of another optimizer: its options are {options}, those of "
                     f"{type(self).__name__} are {sorted(self.defaults)}"
                 )
-        params = self._params()
-        order = [i for group in state["param_groups"] for i in group["params"]]
-        place = dict(zip(order, params, strict=True))
-        if strangers := sorted({int(number) for number in state["state"]} - place.keys()):
-            raise ValueError(f"the state remembers parameters {strangers}, which are in none of its groups")
-        new: dict[Tensor, dict[str, Any]] = {}
-        for number, kept in state["state"].items():
-            p = place[int(number)]
-            new[p] = {name: v if isinstance(v, (int, float)) else _loaded(v, p, name) for name, v in kept.items()}
-        self.state = new
-        for group, saved in zip(self.param_groups, state["param_groups"], strict=True):
-            group.update({name: v for name, v in saved.items() if name != "params"})
 
     def _params(self) -> list[Tensor]:
         return [p for group in self.param_groups for p in group["params"]]

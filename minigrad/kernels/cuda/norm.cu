@@ -21,7 +21,7 @@ template <class S> struct Moments {
     S count, mean, spread;
 };
 
-// Both sets of numbers together (Chan, Golub and LeVeque 1979): nothing is lost where the means lie far from 0.
+// Both sets of numbers together (Chan, Golub and LeVeque 1983): nothing is lost where the means lie far from 0.
 template <class S> __device__ __forceinline__ Moments<S> together(Moments<S> a, Moments<S> b) {
     const S count = a.count + b.count;
     if (count == 0) return a;

@@ -210,7 +210,7 @@ __global__ void lars(T* __restrict__ p, const T* __restrict__ g, Wide<T>* __rest
                      double trust_coefficient, double maximize, int64 size) {
     typedef Wide<T> S;
     double trust = 1;
-    if (norms && norms[0] > 0 && norms[1] > 0)
+    if (norms && norms[0] != 0 && norms[1] != 0)
         trust = trust_coefficient * norms[0] / (norms[1] + weight_decay * norms[0]);
     const S rate = lr * trust, keep = momentum;
     const Slope<T> slope{g, (S)weight_decay, maximize != 0};
@@ -252,7 +252,7 @@ __global__ void lamb(T* __restrict__ p, const Wide<T>* __restrict__ m, const Wid
                      const double* __restrict__ norms, double lr, double correction1, double correction2, double eps,
                      double weight_decay, int64 size) {
     typedef Wide<T> S;
-    const S rate = norms && norms[0] > 0 && norms[1] > 0 ? lr * norms[0] / norms[1] : lr;
+    const S rate = norms && norms[0] != 0 && norms[1] != 0 ? lr * norms[0] / norms[1] : lr;
     const LambDirection<S> direction{(S)correction1, (S)correction2, (S)eps, (S)weight_decay};
     FOR_EACH(i, size) {
         const S w = load(p + i);
