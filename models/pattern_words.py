@@ -90,9 +90,9 @@ class Given:
         try:
             return per_axis(name, self.value(name, default), n, least)
         except ValueError:
-            many = f", or {n} of them as in {'x'.join('3' * n)}," if n > 1 else ""
+            many = f", or {n} of them as in {'x'.join('3' * n)}" if n > 1 else ""
             got = self.arguments[name].text
-            raise self.error(f"expects for {name} a number of at least {least}{many} got {got}", name) from None
+            raise self.error(f"expects for {name} a number of at least {least}{many}, got {got}", name) from None
 
     def padding(self, default: Shape, n: int) -> Shape | str:
         """A number for each of n axes, or the name of a padding."""
