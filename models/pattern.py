@@ -346,12 +346,11 @@ def _trace(model: Module, shape: Shape) -> list[tuple[Layer, Shape]]:
         else:
             current = out
 
-    modes = [(module, module.training) for module in model.modules()]
     with ExitStack() as stack:
-        for module, _ in modes:
+        for module in model.modules():
+            stack.callback(setattr, module, "training", module.training)
             stack.enter_context(module.register_forward_pre_hook(entering))
             stack.enter_context(module.register_forward_hook(leaving))
-        stack.callback(lambda: [setattr(module, "training", mode) for module, mode in modes])
         stack.enter_context(no_grad())
         model.eval()(current)
     return trace

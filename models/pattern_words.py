@@ -152,7 +152,9 @@ def _convolution(given: Given, shape: Shape) -> Step:
     padding = given.padding(tuple(d * (k - 1) // 2 for k, d in zip(kernel, dilation, strict=True)), n)
     groups = given.needed("groups", "its number of groups", 1)
     if channels % groups or out % groups:
-        raise given.error(f"has groups={groups}, which must divide the {channels} maps it gets and its {out}", "groups")
+        raise given.error(
+            f"has groups={groups}, which must divide the {channels} maps it gets and the {out} it gives", "groups"
+        )
     geometry = Geometry(stride, paddings(padding, sizes, kernel, stride, dilation), dilation)
     options = {
         "in_channels": channels,

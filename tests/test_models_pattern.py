@@ -204,6 +204,7 @@ LAYERS = {
     "INPUT 8 -> LEAKYRELU 0.2 -> ELU -> PRELU 8": [nn.LeakyReLU(0.2), nn.ELU(), nn.PReLU(8)],
     "INPUT 8 -> TANH -> SIGMOID -> SCALEDTANH": [nn.Tanh(), nn.Sigmoid(), nn.ScaledTanh()],
     "INPUT 3x4x5 -> FC 2": [nn.Flatten(), nn.Linear(60, 2)],
+    "INPUT 8 -> FLATTEN -> FC 2": [nn.Flatten(), nn.Linear(8, 2)],
     "INPUT 8 -> [FC 4 -> RELU]*0 -> FC 2 -> RELU*0": [nn.Linear(8, 2)],
     "INPUT 1x4x4 -> [CONV 2 -> [RELU]*2]*2": [
         *(nn.Conv2d(1, 2, 3, 1, 1), nn.ReLU(), nn.ReLU()),
@@ -362,7 +363,7 @@ ERRORS = {  # the text, with ^ before the character at which the error points
     "INPUT 3x8x8 -> CONV 8 3 ^kernel=3": "CONV has kernel twice",
     "INPUT 3x8x8 -> FC 8 ^xyz=3": "FC has no option 'xyz'; it has nobias",
     "INPUT 3x8x8 -> RELU ^xyz": "RELU has no option 'xyz'; it has none",
-    "INPUT 3x8x8 -> CONV 8 ^groups=2": "CONV has groups=2, which must divide the 3 maps it gets and its 8",
+    "INPUT 3x8x8 -> CONV 8 ^groups=2": "CONV has groups=2, which must divide the 3 maps it gets and the 8 it gives",
     "INPUT 3x8x8 -> FC 3 -> ^CONV 8": "CONV expects maps, as of INPUT 3x32x32, but its input is a vector of 3 numbers",
     "INPUT 3x2x2x2x2 -> ^POOL": "POOL is there for maps of up to 3 axes, not for 4",
     "INPUT 3x8x8 -> POOL max ^avg": "POOL is max and avg at once; choose one",
@@ -373,8 +374,8 @@ ERRORS = {  # the text, with ^ before the character at which the error points
     "INPUT 3x8x8 -> PRELU ^2": "PRELU has 1 slope, or one for each of the 3 channels, not 2",
     "INPUT 3x8x8 -> ^CELU 0": "CELU: alpha must be above 0, got 0",
     "INPUT 3x8x8 -> ^FC 3?": "only a pooling can be optional, not FC",
-    "INPUT 3x32x32 -> [[CONV 2 -> RELU]*2 -> ^POOL]*6 -> FC 10": "POOL has no room in maps of 1x1: floor((1 - 2)/2) + 1 "
-    "= 0; it would be features.29, after maps of 32x32, 16x16, 8x8, 4x4, 2x2, 1x1",
+    "INPUT 3x32x32 -> [[CONV 2 -> RELU]*2 -> ^POOL]*6 -> FC 10": "POOL has no room in maps of 1x1: floor((1 - 2)/2) + "
+    "1 = 0; it would be features.29, after maps of 32x32, 16x16, 8x8, 4x4, 2x2, 1x1",
     "INPUT 3x9x8 -> CONV 2 5x5 pad=0 -> ^CONV 2 3x5 pad=0 s=2": "CONV has no room in maps of 5x4: (5 - 3)/2 + 1 = "
     "2 and floor((4 - 5)/2) + 1 = 0; it would be features.1, after maps of 9x8, 5x4",
     "INPUT 32x32x3 -> [^POOL]*3": "POOL has no room in maps of 16x1: (16 - 2)/2 + 1 = 8 and floor((1 - 2)/2) + 1 = 0; "
@@ -580,8 +581,8 @@ class Mixed(nn.Module):
         return self.fc(self.conv(x).transpose((0, 2, 3, 1)).reshape(len(x), -1))
 
 
-def conv(**options) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(1, 4, 3, **options))
+def conv(kernel_size=3, **options) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(1, 4, kernel_size, **options))
 
 
 def after_conv(*layers: nn.Module) -> nn.Sequential:
@@ -597,6 +598,7 @@ HOMELESS = [  # the first module without a place, and why
     (after_conv(nn.Concat(nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1))), "1 (Concat)", f"1.1 (Conv2d) {ORDER}"),
     (conv(padding_mode="reflect"), "0 (Conv2d)", "there is no word for padding_mode=reflect"),
     (conv(padding=((0, 1), (0, 1))), "0 (Conv2d)", "there is no word for padding=((0, 1), (0, 1))"),
+    (conv((1, 3), padding=((0, 1), (0, 1))), "0 (Conv2d)", "there is no word for padding=((0, 1), (0, 1))"),
     (
         after_conv(nn.AvgPool2d(2, count_include_pad=False)),
         "1 (AvgPool2d)",

@@ -56,8 +56,8 @@ def linear() -> dict:
 
 CASES = [
     (
-        "INPUT 3x32x32 -> [[CONV 4 -> RELU]*2 -> POOL] -> [[CONV 8 -> RELU]*2 -> POOL] -> [[CONV 16 -> RELU]*2 -> POOL] "
-        "-> [FC 20 -> RELU]*2 -> FC 10",
+        "INPUT 3x32x32 -> [[CONV 4 -> RELU]*2 -> POOL] -> [[CONV 8 -> RELU]*2 -> POOL] -> [[CONV 16 -> RELU]*2 -> POOL]"
+        " -> [FC 20 -> RELU]*2 -> FC 10",
         lecture,
     ),
     (
