@@ -32,7 +32,7 @@ Value = int | float | tuple[int, ...] | str
 
 
 class PatternError(ValueError):
-    """What is wrong with a pattern, and at which character of its text: counted from 0, None for the whole."""
+    """What is wrong with a pattern, and at which character of its text: counted from 0; None where there is no text."""
 
     def __init__(self, message: str, at: int | None = None):
         super().__init__(message)
@@ -41,13 +41,12 @@ class PatternError(ValueError):
 
     def shown_in(self, text: str) -> PatternError:
         """The same error, with the line of the text in its message and a caret under the character."""
-        if self.at is None:
-            return self
-        start = text.rfind("\n", 0, self.at) + 1
+        at = self.at or 0
+        start = text.rfind("\n", 0, at) + 1
         line = text[start:].partition("\n")[0].rstrip()
-        before = "".join(c if c == "\t" else " " for c in text[start : self.at])
-        number = f"line {text.count(chr(10), 0, self.at) + 1}, " if "\n" in text.strip() else ""
-        place = f"{number}character {self.at - start + 1} of the pattern"
+        before = "".join(c if c == "\t" else " " for c in text[start:at])
+        number = f"line {text.count(chr(10), 0, at) + 1}, " if "\n" in text.strip() else ""
+        place = f"{number}character {at - start + 1} of the pattern"
         return PatternError(f"{place}: {self.message}\n    {line}\n    {before}^")
 
 
