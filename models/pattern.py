@@ -174,7 +174,7 @@ def convnet(
     *,
     hidden: int | Sequence[int] = 512,
     num_classes: int = 10,
-    conv: str = "3x3",
+    conv: str = "3",
     pool: str | None = "POOL",
     activation: str = "RELU",
 ) -> Sequential:
@@ -190,7 +190,7 @@ def convnet(
         widths: how many maps the convolutions of each block give; one number, or M of them.
         hidden: how many outputs the K layers have; one number, or K of them.
         num_classes: how many outputs the last one has.
-        conv: the arguments of each CONV, in the words of a pattern.
+        conv: what each CONV has after its number of maps, in the words of a pattern, as in "5 stride=2 nobias".
         pool: the layer after each block; None is none.
         activation: the layer after each convolution and each of the K layers; "BN -> RELU" is two.
 
@@ -234,9 +234,9 @@ def to_pattern(model: Module, input_shape: Sequence[int] | None = None) -> str:
     """The pattern of a network: `from_pattern` of it has the same layers, with the same arguments, in the same order.
 
     One image goes through the network, in eval mode and with neither statistics nor random numbers changed, to see in
-    which order its layers come, and that each of them gets what the one before gives: also that of a module whose
-    forward is its own. Repetitions are folded, so that as few layers are written as possible. `Identity` is left out,
-    and so is a Flatten that comes before the first FC by itself.
+    which order its layers come, and that each of them gets what the one before gives, also in a module whose forward is
+    its own; what that does only while training is not seen. Repetitions are folded, so that as few layers are written
+    as possible. `Identity` is left out, and so is a Flatten that comes before the first FC by itself.
 
     Args:
         model: layers that a pattern has words for, in modules within modules as one likes.
@@ -262,7 +262,7 @@ def to_pattern(model: Module, input_shape: Sequence[int] | None = None) -> str:
     layers = [layer for layer, _ in trace]
     kept = [
         layer
-        for (layer, came), after in zip(trace, [*layers[1:], None], strict=True)
+        for (layer, came), after in zip(trace, [*layers, None][1:], strict=True)
         if not (layer.word == "FLATTEN" and len(came) > 1 and after and after.word == "FC")  # from_pattern puts it back
     ]
     first = Layer("INPUT", (Argument(shape if len(shape) > 1 else shape[0]),))
@@ -285,12 +285,19 @@ def _read(name: str, module: Module, shape: Shape) -> Layer:
     layer = written(module)
     try:
         other = difference(plan(layer, shape), module)
-        if other is None and parse(str(layer)) == (layer,):
-            return layer
-        why = f"there is no word for {other or layer}"
     except PatternError as error:
-        why = error.message
-    raise _homeless(name, module, why)
+        raise _homeless(name, module, error.message) from None
+    if other is not None or not _is_text(layer):
+        raise _homeless(name, module, f"there is no word for {other or layer}")
+    return layer
+
+
+def _is_text(layer: Layer) -> bool:
+    """Whether a layer can be written: a negative number, for one, cannot."""
+    try:
+        return parse(str(layer)) == (layer,)
+    except PatternError:
+        return False
 
 
 def _trace(model: Module, shape: Shape) -> list[tuple[Layer, Shape]]:
@@ -339,13 +346,11 @@ def _trace(model: Module, shape: Shape) -> list[tuple[Layer, Shape]]:
         else:
             current = out
 
-    modes = [(module, module.training) for module in model.modules()]
     with ExitStack() as stack:
-        for module, _ in modes:
+        for module in model.modules():
+            stack.callback(setattr, module, "training", module.training)
             stack.enter_context(module.register_forward_pre_hook(entering))
             stack.enter_context(module.register_forward_hook(leaving))
-        for module, mode in modes:
-            stack.callback(setattr, module, "training", mode)
         stack.enter_context(no_grad())
         model.eval()(current)
     return trace

@@ -32,7 +32,7 @@ Value = int | float | tuple[int, ...] | str
 
 
 class PatternError(ValueError):
-    """What is wrong with a pattern, and at which character of its text: counted from 0, None for the whole."""
+    """What is wrong with a pattern, and at which character of its text: counted from 0; None where there is no text."""
 
     def __init__(self, message: str, at: int | None = None):
         super().__init__(message)
@@ -41,13 +41,12 @@ class PatternError(ValueError):
 
     def shown_in(self, text: str) -> PatternError:
         """The same error, with the line of the text in its message and a caret under the character."""
-        if self.at is None:
-            return self
-        start = text.rfind("\n", 0, self.at) + 1
+        at = self.at or 0
+        start = text.rfind("\n", 0, at) + 1
         line = text[start:].partition("\n")[0].rstrip()
-        before = "".join(c if c == "\t" else " " for c in text[start : self.at])
-        number = f"line {text.count(chr(10), 0, self.at) + 1}, " if "\n" in text.strip() else ""
-        place = f"{number}character {self.at - start + 1} of the pattern"
+        before = "".join(c if c == "\t" else " " for c in text[start:at])
+        number = f"line {text.count(chr(10), 0, at) + 1}, " if "\n" in text.strip() else ""
+        place = f"{number}character {at - start + 1} of the pattern"
         return PatternError(f"{place}: {self.message}\n    {line}\n    {before}^")
 
 
@@ -311,43 +310,57 @@ def names(parts: Iterable[Part]) -> set[str]:
     return {g.times for g in groups if isinstance(g.times, str)}.union(*(names(g.parts) for g in groups))
 
 
-def fold(layers: Iterable[Part]) -> tuple[Part, ...]:
+BLOCKS_BEGIN = ("CONV", "FC")
+
+
+def fold(layers: Iterable[Layer]) -> tuple[Part, ...]:
     """The same layers with as few of them written as possible: what repeats goes into brackets, also within brackets.
+
+    Of several ways that are as short, it is the one with the fewest brackets that begin with something else than a
+    convolution or a fully connected layer: a pooling ends a block.
 
     >>> show(fold(parse("CONV 8 -> BN -> BN -> POOL -> CONV 8 -> BN -> BN -> POOL -> FC 3")))
     '[CONV 8 -> [BN]*2 -> POOL]*2 -> FC 3'
     """
-    return _fold(tuple(layers), {})[1]
+    return _fold(tuple(layers), {}).parts
 
 
-def _fold(parts: tuple[Part, ...], known: dict[tuple, tuple]) -> tuple[int, tuple[Part, ...]]:
-    """How many layers are written at best, and how: worked out for each end of the sequence, from the shortest one."""
-    if parts in known:
-        return known[parts]
-    best: list[tuple[int, tuple[Part, ...]]] = [(0, ())]  # of the last 0, 1, 2, ... parts
-    for i in reversed(range(len(parts))):
-        rest = best[::-1]  # rest[j] is the best of parts[i + 1 + j:]
-        choices = []
+class _Folded(NamedTuple):
+    written: int  # layers
+    astray: int  # brackets that begin with another layer than one that begins a block
+    parts: tuple[Part, ...]
+
+
+def _fold(layers: tuple[Layer, ...], known: dict[tuple[Layer, ...], _Folded]) -> _Folded:
+    """The best way to write a sequence, from the best ways to write the ends of it, the shortest first."""
+    if layers in known:
+        return known[layers]
+    ends = [_Folded(0, 0, ())]  # the best of the last 0, 1, 2, ... layers
+    for i in reversed(range(len(layers))):
+        choices: list[_Folded] = []
         found: list[tuple[int, int]] = []
-        for period in range(1, (len(parts) - i) // 2 + 1):
-            times = _times(parts, i, period)
+        for period in range(1, (len(layers) - i) // 2 + 1):
+            times = _times(layers, i, period)
             if times == 1 or any(period % p == 0 and period <= p * n for p, n in found):
                 continue  # nothing repeats, or a shorter period says the same
             found.append((period, times))
-            cost, inner = _fold(parts[i : i + period], known)
+            unit = _fold(layers[i : i + period], known)
+            astray = unit.astray + (layers[i].word not in BLOCKS_BEGIN)
             for n in range(times, 1, -1):
-                after = rest[n * period - 1]
-                choices.append((cost + after[0], (Group(inner, n), *after[1])))
-        choices.append((1 + rest[0][0], (parts[i], *rest[0][1])))
-        best.append(min(choices, key=lambda choice: choice[0]))
-    known[parts] = best[-1]
-    return best[-1]
+                rest = ends[len(layers) - i - n * period]
+                group = Group(unit.parts, n)
+                choices.append(_Folded(unit.written + rest.written, astray + rest.astray, (group, *rest.parts)))
+        rest = ends[-1]
+        choices.append(_Folded(1 + rest.written, rest.astray, (layers[i], *rest.parts)))
+        ends.append(min(choices, key=lambda choice: choice[:2]))
+    known[layers] = ends[-1]
+    return ends[-1]
 
 
-def _times(parts: tuple[Part, ...], start: int, period: int) -> int:
-    """How often parts[start : start + period] comes, one right after the other."""
-    unit, times = parts[start : start + period], 1
-    while parts[start + times * period : start + (times + 1) * period] == unit:
+def _times(layers: tuple[Layer, ...], start: int, period: int) -> int:
+    """How often layers[start : start + period] comes, one right after the other."""
+    unit, times = layers[start : start + period], 1
+    while layers[start + times * period : start + (times + 1) * period] == unit:
         times += 1
     return times
 

@@ -90,9 +90,9 @@ class Given:
         try:
             return per_axis(name, self.value(name, default), n, least)
         except ValueError:
-            many = f", or {n} of them as in {'x'.join('3' * n)}," if n > 1 else ""
+            many = f", or {n} of them as in {'x'.join('3' * n)}" if n > 1 else ""
             got = self.arguments[name].text
-            raise self.error(f"expects for {name} a number of at least {least}{many} got {got}", name) from None
+            raise self.error(f"expects for {name} a number of at least {least}{many}, got {got}", name) from None
 
     def padding(self, default: Shape, n: int) -> Shape | str:
         """A number for each of n axes, or the name of a padding."""
@@ -152,7 +152,9 @@ def _convolution(given: Given, shape: Shape) -> Step:
     padding = given.padding(tuple(d * (k - 1) // 2 for k, d in zip(kernel, dilation, strict=True)), n)
     groups = given.needed("groups", "its number of groups", 1)
     if channels % groups or out % groups:
-        raise given.error(f"has groups={groups}, which must divide the {channels} maps it gets and its {out}", "groups")
+        raise given.error(
+            f"has groups={groups}, which must divide the {channels} maps it gets and the {out} it gives", "groups"
+        )
     geometry = Geometry(stride, paddings(padding, sizes, kernel, stride, dilation), dilation)
     options = {
         "in_channels": channels,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from minigrad import Tensor, permute
+import numpy as np
+
+from minigrad import Tensor, asarray, concatenate, is_grad_enabled, permute
 
 
 class Hooks:
@@ -39,63 +41,88 @@ class _Backward:
 
     def __init__(self, hooks: Hooks, module: Any):
         self._hooks, self._module = hooks, module
-        self._inputs: list[Tensor | None] = []
-        self._outputs: list[Tensor | None] = []
-        self._watched = 0  # inputs that need a gradient
-        self._awaited = 0  # those whose gradients are still to come
+        self._waits = False  # for inputs that need a gradient
+        self._inputs: tuple[Tensor | None, ...] = ()
+        self._outputs: tuple[Tensor | None, ...] = ()
 
     def watch_inputs(self, args: tuple) -> tuple:
         """The arguments, those that need a gradient as aliases."""
-        self._inputs = [None] * len(args)
-        return tuple(self._alias(v, self._input_arrived, i) for i, v in enumerate(args))
+        self._inputs = (None,) * len(args)
+        watched, self._waits = _watch(args, self._inputs_arrived)
+        return watched
 
     def watch_outputs(self, out: Any) -> Any:
         """The output, or the tuple or list of them, as aliases."""
         several = isinstance(out, (tuple, list))
-        outs = list(out) if several else [out]
-        self._outputs = [None] * len(outs)
-        watched = [self._alias(v, self._output_arrived, i) for i, v in enumerate(outs)]
+        watched, _ = _watch(tuple(out) if several else (out,), self._outputs_arrived)
+        if hasattr(out, "_fields"):
+            return type(out)(*watched)
         return type(out)(watched) if several else watched[0]
 
-    def _alias(self, value: Any, arrived: Callable, i: int) -> Any:
-        if not isinstance(value, Tensor) or not value.requires_grad:
-            return value
-        alias = permute(value, tuple(range(value.ndim)))
-        if alias.requires_grad:  # not under no_grad
-            alias.register_hook(lambda g: arrived(i, g))
-            self._watched += arrived == self._input_arrived
-        return alias
-
-    def _output_arrived(self, i: int, g: Tensor) -> Tensor | None:
-        if not any(g is not None for g in self._outputs):
-            self._inputs, self._awaited = [None] * len(self._inputs), self._watched
-        self._outputs[i] = g
+    def _outputs_arrived(self, gradients: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
+        self._outputs = gradients
         for hook in tuple(self._hooks.entering.values()):
-            changed = hook(self._module, tuple(self._outputs))
-            if changed is not None:
-                self._outputs[i] = changed[i] if isinstance(changed, tuple) else changed
-        passed_on = self._outputs[i]
-        if not self._watched:
-            self._leave()
-        return passed_on
+            self._outputs = _replaced(self._outputs, hook(self._module, self._outputs))
+        if not self._waits:
+            self._inputs_arrived(self._inputs)
+        return self._outputs
 
-    def _input_arrived(self, i: int, g: Tensor) -> Tensor | None:
-        self._inputs[i] = g
-        self._awaited -= 1
-        if not self._awaited:
-            self._leave()
-        return self._inputs[i]
-
-    def _leave(self) -> None:
+    def _inputs_arrived(self, gradients: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
         for hook in tuple(self._hooks.leaving.values()):
-            changed = hook(self._module, tuple(self._inputs), tuple(self._outputs))
-            if changed is None:
-                continue
-            given = [i for i, g in enumerate(self._inputs) if g is not None]
-            if len(given) != 1:
-                raise RuntimeError(
-                    f"a backward hook of {type(self._module).__name__} returned a gradient for {len(given)} arguments: "
-                    f"it can be replaced only where exactly one argument needs one"
-                )
-            self._inputs[given[0]] = changed[given[0]] if isinstance(changed, tuple) else changed
-        self._outputs = [None] * len(self._outputs)  # the graph may be gone through again
+            gradients = _replaced(gradients, hook(self._module, gradients, self._outputs))
+        return gradients
+
+
+def _replaced(gradients: tuple[Tensor | None, ...], changed: Any) -> tuple[Tensor | None, ...]:
+    """What a hook makes of gradients: a tuple of as many, one value where there is one, or None to leave them."""
+    if changed is None:
+        return gradients
+    changed = tuple(changed) if isinstance(changed, (tuple, list)) else (changed,)
+    if len(changed) != len(gradients):
+        raise ValueError(
+            f"a backward hook got {len(gradients)} gradients and returned {len(changed)}: return as many, or None"
+        )
+    return changed
+
+
+def _watch(values: tuple, arrived: Callable[[tuple], tuple]) -> tuple[tuple, bool]:
+    """Values of which those that need a gradient are aliases, and whether there are any.
+
+    `arrived` gets the gradients of all at once, and returns them, or others. Several tensors go through one long one,
+    because only a single node of the graph knows when all that used it has been visited.
+    """
+    where = [i for i, v in enumerate(values) if isinstance(v, Tensor) and v.requires_grad]
+    if not where or not is_grad_enabled():
+        return values, False
+    tensors = [values[i] for i in where]
+    dtype = np.result_type(*(t.dtype for t in tensors))
+    single = len(tensors) == 1
+    pack = permute(tensors[0], tuple(range(tensors[0].ndim))) if single else _packed(tensors, dtype)
+
+    def hook(g: Tensor) -> Tensor | None:
+        parts = [g] if single else _unpacked(g, tensors)
+        given: list[Tensor | None] = [None] * len(values)
+        for i, part in zip(where, parts, strict=True):
+            given[i] = part
+        found = arrived(tuple(given))
+        changed = [found[i] for i in where]
+        if all(a is b for a, b in zip(changed, parts, strict=True)):
+            return None
+        wanted = [t.xp.zeros(t.shape, t.dtype) if c is None else c for c, t in zip(changed, tensors, strict=True)]
+        return asarray(wanted[0]) if single else _packed([asarray(w) for w in wanted], dtype)
+
+    pack.register_hook(hook)
+    aliases = dict(zip(where, [pack] if single else _unpacked(pack, tensors), strict=True))
+    return tuple(aliases.get(i, v) for i, v in enumerate(values)), True
+
+
+def _packed(tensors: list[Tensor], dtype: Any) -> Tensor:
+    return concatenate([t.reshape(-1).astype(dtype) for t in tensors])
+
+
+def _unpacked(pack: Tensor, like: list[Tensor]) -> list[Tensor]:
+    parts, end = [], 0
+    for t in like:
+        begin, end = end, end + t.size
+        parts.append(pack[begin:end].reshape(t.shape).astype(t.dtype))
+    return parts

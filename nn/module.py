@@ -198,13 +198,12 @@ class Module:
     def register_full_backward_hook(self, hook: Callable[[Any, tuple, tuple], Any]) -> RemovableHandle:
         """Call `hook(module, grad_input, grad_output)` when the gradients of the inputs are there as well.
 
-        Both are tuples with a Tensor, or None, for each positional argument and each output. What the hook returns
-        replaces `grad_input`. A module whose arguments need no gradient, as the first of a network, has only None there
-        and is called when the gradient of its output arrives; one of whose several arguments gets no gradient at all is
-        not called.
+        Both are tuples with a Tensor for each positional argument and each output, None for those that need no gradient
+        and zeros for those that nothing used. What the hook returns replaces `grad_input`. A module whose arguments
+        need no gradient, as the first of a network, has only None there, and is called when that of its output arrives.
 
         Raises:
-            RuntimeError: a replacement for the gradients of several arguments, some of which have gone on already.
+            ValueError: (while going backward) a replacement of another number of gradients.
         """
         return RemovableHandle(self._hooked().leaving, hook)
 
@@ -349,6 +348,8 @@ class Module:
             lines = "\n  ".join(problems)
             raise ValueError(f"the state does not fit {type(self).__name__}; nothing was loaded:\n  {lines}")
         values = {name: asarray(state[name], target.dtype, target.device) for name, target in found.items()}
+        ours = {id(target._array) for target in found.values()}  # written one by one: two may be exchanged
+        values = {name: v.copy() if id(v._array) in ours else v for name, v in values.items()}
         with no_grad():
             for name, target in found.items():
                 target.copy_(values[name])

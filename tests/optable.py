@@ -1002,11 +1002,22 @@ row(
     )[0],
 )
 row(
-    "affine",
-    lambda x, s, b, r: normalization._affine(x, s, b, r, True),
-    shapes((2, 3, 2, 3), (3,), (3,), (2, 3, 2, 3)),
-    lambda x, s, b, r: np.maximum(x * across(s, x) + across(b, x) + r, 0),
-    lambda t, x, s, b, r: t.relu(x * s.reshape(1, 3, 1, 1) + b.reshape(1, 3, 1, 1) + r),
+    "batch_norm_weight",
+    lambda g, x: normalization._batch_norm_weight(g, x, *statistics(x), 0.1),
+    shapes((3, 2, 3), (3, 2, 3)),
+    lambda g, x: np.einsum("ncl,ncl->c", g, brute_standardize(x, 0.1)),
+    lambda t, g, x: (g * t.nn.functional.batch_norm(x, None, None, training=True, eps=0.1)).sum((0, 2)),
+)
+row(
+    "normalized",
+    lambda x, m, v, w, b, r: normalization._normalized(x, m, v * v, w, b, r, 0.1, True),
+    shapes((2, 3, 2, 3), (3,), (3,), (3,), (3,), (2, 3, 2, 3)),
+    lambda x, m, v, w, b, r: np.maximum(
+        (x - across(m, x)) / np.sqrt(across(v * v, x) + 0.1) * across(w, x) + across(b, x) + r, 0
+    ),
+    lambda t, x, m, v, w, b, r: t.relu(
+        t.einsum("ncij,c->ncij", x - m.reshape(1, 3, 1, 1), w / (v * v + 0.1).sqrt()) + b.reshape(1, 3, 1, 1) + r
+    ),
 )
 
 

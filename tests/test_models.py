@@ -259,19 +259,19 @@ def test_the_stride_of_v1_is_in_the_first_convolution(undrawn):
 
 
 def test_two_towers_are_the_grouped_network():
-    single = models.alexnet_2012(num_classes=10, width=0.125).eval()
-    towers = models.alexnet_2012(num_classes=10, width=0.125, towers=True).eval().load_single(single)
+    single = models.alexnet_2012(num_classes=10, width=0.125).to("float64").eval()
+    towers = models.alexnet_2012(num_classes=10, width=0.125, towers=True).to("float64").eval().load_single(single)
     assert parameters(towers) == parameters(single)
-    x = np.random.default_rng(0).standard_normal((2, 3, 224, 224)).astype(np.float32)
+    x = np.random.default_rng(0).standard_normal((2, 3, 224, 224))
     a, b = single(x), towers(x)
-    np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-10, atol=1e-14)
     for net, y in ((single, a), (towers, b)):
         net.zero_grad()
         (y * y).sum().backward()
     whole = single.conv2.weight.grad.numpy()
     for i in range(2):
         half = towers.towers[i].conv2.weight.grad.numpy()
-        np.testing.assert_allclose(half, whole[i * 16 : (i + 1) * 16], rtol=1e-3, atol=1e-5 * abs(whole).max())
+        np.testing.assert_allclose(half, whole[i * 16 : (i + 1) * 16], rtol=1e-9, atol=1e-12 * abs(whole).max())
 
 
 def test_the_towers_talk_at_conv3_and_the_fully_connected_layers_only(monkeypatch):

@@ -110,9 +110,24 @@ def test_several_arguments_and_outputs():
     for _, (gx, gy), (ga, gb) in seen.calls:
         assert (gx.item(), gy.item(), ga.item(), gb.item()) == (5 + 7 * 4, 2, 1, 7)
     assert len(seen.calls) == 2
-    pair.register_full_backward_hook(lambda m, gi, go: gi)
-    with pytest.raises(RuntimeError, match="a backward hook of Pair returned a gradient for 2 arguments"):
+    x.grad = y.grad = None
+    with pair.register_full_backward_hook(lambda m, gi, go: (gi[1], gi[0] * 10)):
+        a, b = pair(x, y, scale=4.0)
+        (a + 7 * b).sum().backward()
+    assert (x.grad.item(), y.grad.item()) == (2, 330)
+    pair.register_full_backward_hook(lambda m, gi, go: gi[0])
+    with pytest.raises(ValueError, match="a backward hook got 2 gradients and returned 1: return as many, or None"):
         pair(x, y)[0].sum().backward()
+
+
+def test_an_output_that_nothing_used_has_a_gradient_of_zeros():
+    pair, seen = Pair(), Seen()
+    pair.register_full_backward_hook(seen)
+    x = mg.tensor([2.0], requires_grad=True)
+    with pair.register_full_backward_pre_hook(lambda m, go: (go[1], go[0] * 10)):
+        pair(x, mg.tensor([5.0]), scale=4.0)[0].sum().backward()
+    ((_, (gx, gy), (ga, gb)),) = seen.calls  # once, though there are two outputs
+    assert (gx.item(), gy, ga.item(), gb.item()) == (40, None, 0, 10)
 
 
 def test_a_first_layer_whose_input_needs_no_gradient_is_called_too():

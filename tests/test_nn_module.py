@@ -425,6 +425,13 @@ def test_loading_that_is_not_strict():
         layer.load_state_dict({"weight": [[1.0, 2.0, 3.0]]}, strict=False)
 
 
+def test_live_tensors_can_be_exchanged():
+    net = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
+    first, second = net[0].weight.tolist(), net[1].weight.tolist()
+    net.load_state_dict({"0.weight": net[1].weight, "1.weight": net[0].weight})
+    assert (net[0].weight.tolist(), net[1].weight.tolist()) == (second, first)
+
+
 def test_get_submodule():
     net = nn.Sequential(nn.Sequential(nn.Tanh(), nn.ReLU()))
     assert net.get_submodule("0.1") is net[0][1]

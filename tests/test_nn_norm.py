@@ -125,6 +125,74 @@ def test_half_precision_is_computed_in_single(order):
     np.testing.assert_allclose(y, standard(x.astype(np.float64), (0, 2, 3)), atol=2e-2)
 
 
+@pytest.mark.parametrize(
+    ("make", "axes"),
+    [
+        (lambda: nn.LayerNorm((3, 8, 9)), (1, 2, 3)),
+        (lambda: nn.GroupNorm(1, 3), (1, 2, 3)),
+        (lambda: nn.InstanceNorm2d(3), (2, 3)),
+        (lambda: nn.BatchNorm2d(3, bias=False), (0, 2, 3)),
+    ],
+)
+def test_half_precision_does_not_overflow(make, axes):
+    """The squares of 400 are beyond float16; values and gradients are those of float32, rounded."""
+    x = images(16, 3, 8, 9, shift=500.0).astype(np.float64) * 1.0
+    x = np.asarray((x - 500) * 200 + 100, np.float16)
+    g = np.asarray(images(16, 3, 8, 9, seed=3, shift=0.0), np.float16)
+    results = []
+    for dtype in (np.float16, np.float64):
+        layer, t = make().to(dtype), mg.tensor(x.astype(dtype), requires_grad=True)
+        y = layer(t)
+        y.backward(g.astype(dtype))
+        results.append([y, t.grad, *(p.grad for p in layer.parameters())])
+    np.testing.assert_allclose(results[0][0].detach().numpy(), standard(x.astype(np.float64), axes), atol=4e-3)
+    for half, exact in zip(*results, strict=True):
+        half, exact = half.detach().numpy().astype(np.float64), exact.detach().numpy()
+        assert np.linalg.norm(half - exact) <= 4e-3 * np.linalg.norm(exact)
+
+
+def test_rms_and_response_norm_in_half_precision():
+    x = np.full((1, 1, 3, 3), 300, np.float16)
+    np.testing.assert_allclose(nn.RMSNorm(3).to(np.float16)(x).detach().numpy(), 1, rtol=1e-3)
+    y = nn.LocalResponseNorm(3, region="within")(x).numpy()
+    exact = nn.LocalResponseNorm(3, region="within")(x.astype(np.float64)).numpy()
+    np.testing.assert_allclose(y, exact, rtol=2e-3)
+
+
+def test_eval_in_half_precision_is_computed_in_single():
+    bn = nn.BatchNorm1d(1).to(np.float16).eval()
+    bn.load_state_dict({"weight": [3.3], "bias": [0.0], "running_mean": [1000.0], "running_var": [1.0]}, strict=False)
+    x = mg.tensor(np.array([[1000.0], [1001.0]], np.float16), requires_grad=True)
+    y = bn(x)
+    np.testing.assert_allclose(y.detach().numpy(), [[0], [3.3]], atol=4e-3)
+    y.backward(np.full((2, 1), 60, np.float16))
+    np.testing.assert_allclose(bn.weight.grad.numpy(), [60], rtol=1e-3)
+
+
+@pytest.mark.parametrize("frozen", ["nothing", "bias", "x"])
+def test_the_gradient_of_the_weight_does_not_depend_on_what_else_needs_one(frozen):
+    """Far from 0 a sum in float32 loses digits; in the order of memory of the kernels it is down a column."""
+    rng = np.random.default_rng(0)
+    x = np.asarray(rng.standard_normal((64, 64, 8, 4)) + 30, np.float32).transpose(2, 3, 0, 1)
+    g = rng.standard_normal(x.shape).astype(np.float32)
+    exact = (g.astype(np.float64) * standard(x.astype(np.float64), (0, 2, 3))).sum((0, 2, 3))
+    bn = nn.BatchNorm2d(4)
+    bn.bias.requires_grad_(frozen != "bias")
+    bn(mg.tensor(x, requires_grad=frozen != "x")).backward(g)
+    np.testing.assert_allclose(bn.weight.grad.numpy(), exact, rtol=2e-4, atol=2e-3)
+
+
+def test_the_gradient_of_the_weight_in_eval_mode_keeps_its_digits():
+    """With frozen statistics of mean 1000: sum(g * (x - mean)), not sum(g * x) - mean * sum(g)."""
+    rng = np.random.default_rng(0)
+    x, g = (rng.standard_normal((4096, 1)) + 1000).astype(np.float32), np.ones((4096, 1), np.float32)
+    bn = nn.BatchNorm1d(1).eval()
+    bn.load_state_dict({"weight": [1.0], "bias": [0.0], "running_mean": [1000.0], "running_var": [1.0]}, strict=False)
+    bn(x).backward(g)
+    exact = (x.astype(np.float64) - 1000).sum() / np.sqrt(1 + 1e-5)
+    np.testing.assert_allclose(bn.weight.grad.numpy(), [exact], rtol=1e-4)
+
+
 def brute_group_norm(x, groups, eps=1e-5):
     out = np.empty(x.shape)
     size = x.shape[1] // groups

@@ -586,3 +586,8 @@ def test_frozen_parameters_are_allowed():
     optimizer.step()
     assert layer.bias.tolist() == before[0]
     assert layer.weight.tolist() != before[1]
+
+
+def test_decay_groups_need_to_know_the_sizes():
+    with pytest.raises(ValueError, match=r"0.weight has no size yet, which decides: run a batch through the model"):
+        nn.optim.decay_groups(nn.Sequential(nn.Linear(None, 3)), 0.1)

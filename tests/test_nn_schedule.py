@@ -1,5 +1,6 @@
 """Learning-rate schedules: each against its recursion or a table, resuming, composing, and what they refuse."""
 
+import copy
 import json
 import math
 
@@ -292,7 +293,16 @@ def test_a_state_is_a_snapshot_and_brings_its_arguments():
 
 
 def test_last_epoch_begins_later():
-    assert run(lambda o: s.StepLR(o, 2, 0.5), 5)[4] == s.StepLR(optimizer(), 2, 0.5, last_epoch=3).get_last_lr()
+    opt = optimizer()
+    for _ in range(4):
+        s.StepLR(opt, 2, 0.5).step()
+    expected = run(lambda o: s.StepLR(o, 2, 0.5), 5)[4]
+    assert s.StepLR(opt, 2, 0.5, last_epoch=3).get_last_lr() == expected
+    for other in (optimizer(), copy.deepcopy(opt)):  # the initial rate is in the groups, where it is saved and copied
+        other.load_state_dict(opt.state_dict())
+        assert s.StepLR(other, 2, 0.5, last_epoch=3).get_last_lr() == expected
+    with pytest.raises(ValueError, match="last_epoch=3 goes on with an earlier schedule, but group 0 of the optimizer"):
+        s.StepLR(optimizer(), 2, 0.5, last_epoch=3)
 
 
 def test_the_initial_rate_is_that_before_the_first_schedule():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from minigrad.backend import device_of, floating, in_single, kernels, raw, shape_of, xp
 from minigrad.engine import op
 from minigrad.ops.axes import one_axis
@@ -91,6 +93,10 @@ def cross_entropy(x, target, weight=None, ignore_index=-100, reduction="mean", l
     tensor(2.3025851)
     """
     x, shape = floating("cross_entropy", x), shape_of(x)
+    if raw(x).dtype == np.float16:  # whose sum over a batch could be beyond it
+        options = {"weight": weight, "ignore_index": ignore_index}
+        options |= {"reduction": reduction, "label_smoothing": label_smoothing}
+        return cross_entropy(x.astype(np.float32), target, **options).astype(np.float16)
     axis = 1 if len(shape) > 1 else 0
     library = xp(raw(x))
     if not hasattr(raw(target), "dtype"):

@@ -7,29 +7,49 @@ so. So `_batch_norm_input` takes them as what they are, functions of its x, and 
 
 from __future__ import annotations
 
+from functools import wraps
 from math import prod
 
-from minigrad.backend import floating, kernels, shape_of, xp
+import numpy as np
+
+from minigrad.backend import floating, kernels, raw, shape_of, xp
 from minigrad.engine import op
 from minigrad.ops.conv import channel_sum
 from minigrad.ops.elementwise import mask
+from minigrad.ops.pool import avg_pool
 from minigrad.ops.reduce import mean as mean_of
 from minigrad.ops.transcendental import rsqrt
 
 
-def standardize(x, axis=None, eps=1e-5):
+def _in_single(function):
+    """A function or rule of Tensors or arrays that computes float16 in float32: the square of 300 is beyond float16."""
+
+    @wraps(function)
+    def wide(*args, **options):
+        found = [a for a in args if hasattr(a, "dtype") and a.dtype.kind == "f"]
+        if not any(a.dtype == np.float16 for a in found):
+            return function(*args, **options)
+        single = [a.astype(np.float32) if getattr(a, "dtype", None) == np.float16 else a for a in args]
+        return function(*single, **options).astype(found[0].dtype)
+
+    return wide
+
+
+@_in_single
+def standardize(x, axis=None, eps=1e-5, centre=True):
     """(x - mean) / sqrt(variance + eps), mean and variance (divided by n) being those along `axis`.
 
     Args:
-        x: floating, any shape.
+        x: floating, any shape; float16 is computed in float32.
         axis: an axis, or a tuple of them; None means all.
         eps: keeps the division finite.
+        centre: without, x / sqrt(mean(x^2) + eps).
 
     >>> import minigrad as mg
     >>> mg.standardize(mg.tensor([1.0, 2.0, 3.0]), eps=0.0)
     tensor([-1.2247448,  0.       ,  1.2247448])
     """
-    apart = x - mean_of(x, axis, keepdims=True)
+    apart = x - mean_of(x, axis, keepdims=True) if centre else x
     return apart * rsqrt(mean_of(apart * apart, axis, keepdims=True) + eps)
 
 
@@ -70,27 +90,40 @@ def _batch_norm_input(g, x, w, mean, var, eps):
     return kernels(x).norm_backward(g, x, mean, rstd, scale, None)[0]
 
 
-def _batch_norm_joint(g, x, w, out, mean, var, eps, relu):
-    rstd, scale = _scales(w, var, eps)
-    dx, sums, products = kernels(x).norm_backward(g, x, mean, rstd, scale, out if relu else None)
-    return dx, products, sums
-
-
-def _batch_norm_joint_residual(g, x, w, out, mean, var, eps, relu):
-    g = _passed(g, out, relu)
-    return *_batch_norm_joint(g, x, w, out, mean, var, eps, False), g
+@op
+def _batch_norm_weight(g, x, mean, var, eps):
+    rstd, scale = _scales(None, var, eps)
+    return kernels(x).norm_backward(g, x, mean, rstd, scale, None)[2].astype(g.dtype, copy=False)
 
 
 _batch_norm.vjp(
     x=lambda g, x, w, out, mean, var, eps, relu: _batch_norm_input(_passed(g, out, relu), x, w, mean, var, eps),
-    w=lambda g, x, out, eps, relu: channel_sum(_passed(g, out, relu) * standardize(x, _others(x), eps)),
+    w=lambda g, x, out, mean, var, eps, relu: _batch_norm_weight(_passed(g, out, relu), x, mean, var, eps),
     b=lambda g, out, relu: channel_sum(_passed(g, out, relu)),
     residual=lambda g, out, relu: _passed(g, out, relu),
 )
-_batch_norm.vjp_joint("x", "w", "b", rule=_batch_norm_joint)
-_batch_norm.vjp_joint("x", "w", "b", "residual", rule=_batch_norm_joint_residual)
 
 
+def _together(names):
+    """A rule for several arguments at once: the kernel gives most of them in the same two sweeps."""
+
+    def rule(g, x, w, out, mean, var, eps, relu):
+        rstd, scale = _scales(w, var, eps)
+        passed = _passed(g, out, relu) if "residual" in names else g  # else the kernel holds it back itself
+        held = out if relu and "residual" not in names else None
+        dx, sums, products = kernels(x).norm_backward(passed, x, mean, rstd, scale, held)
+        found = {"x": dx, "w": products, "b": sums, "residual": passed}
+        return tuple(found[name] for name in names)
+
+    return rule
+
+
+for _names in (("x", "w"), ("x", "b"), ("w", "b"), ("x", "w", "b")):
+    _batch_norm.vjp_joint(*_names, rule=_together(_names))
+    _batch_norm.vjp_joint(*_names, "residual", rule=_together((*_names, "residual")))
+
+
+@_in_single
 def _batch_norm_input_x(u, g, x, w, eps):
     """The derivative of <u, J g> in x, with the symmetric J v = r*(v - mean(v) - x^*mean(v*x^)) and r = 1/sqrt(var)."""
     axes = _others(x)
@@ -110,6 +143,10 @@ def _batch_norm_input_x(u, g, x, w, eps):
     return d if w is None else d * _across(w, x)
 
 
+_batch_norm_weight.vjp(
+    g=lambda u, x, eps: _across(u, x) * _batch_norm(x, None, None, None, eps, False)[0],
+    x=lambda u, g, x, mean, var, eps: _batch_norm_input(g * _across(u, x), x, None, mean, var, eps),
+)
 _batch_norm_input.vjp(
     g=lambda u, x, w, mean, var, eps: _batch_norm_input(u, x, w, mean, var, eps),
     x=_batch_norm_input_x,
@@ -118,14 +155,41 @@ _batch_norm_input.vjp(
 
 
 @op
-def _affine(x, scale, shift, residual, relu):
+def _normalized(x, mean, var, w, b, residual, eps, relu):
+    """The same with given statistics, of which x is no longer a part."""
+    _, scale = _scales(None if w is None else w.astype(var.dtype), var.astype(np.float64), eps)
+    shift = -mean * scale if b is None else b - mean * scale
     return kernels(x).affine(x, scale, shift, residual, relu)
 
 
-_affine.vjp(
-    x=lambda g, scale, out, relu: _passed(g, out, relu) * _across(scale, out),
-    scale=lambda g, x, out, relu: channel_sum(_passed(g, out, relu) * x),
-    shift=lambda g, out, relu: channel_sum(_passed(g, out, relu)),
+def _scale_of(w, var, eps, x):
+    rstd = rsqrt(var + eps)
+    return _across(rstd if w is None else rstd * w, x)
+
+
+@_in_single
+def _normalized_w(g, x, mean, var, out, eps, relu):
+    return channel_sum(_passed(g, out, relu) * (x - _across(mean, x))) * rsqrt(var + eps)
+
+
+@_in_single
+def _normalized_var(g, x, mean, var, w, out, eps, relu):
+    sums = channel_sum(_passed(g, out, relu) * (x - _across(mean, x)))
+    return -0.5 * (sums if w is None else sums * w) * rsqrt(var + eps) ** 3
+
+
+@_in_single
+def _normalized_mean(g, var, w, out, eps, relu):
+    sums = -channel_sum(_passed(g, out, relu)) * rsqrt(var + eps)
+    return sums if w is None else sums * w
+
+
+_normalized.vjp(
+    x=_in_single(lambda g, var, w, out, eps, relu: _passed(g, out, relu) * _scale_of(w, var, eps, out)),
+    mean=_normalized_mean,
+    var=_normalized_var,
+    w=_normalized_w,
+    b=lambda g, out, relu: channel_sum(_passed(g, out, relu)),
     residual=lambda g, out, relu: _passed(g, out, relu),
 )
 
@@ -188,6 +252,8 @@ def batch_norm_act(
             )
     if residual is not None and shape_of(residual) != shape:
         raise ValueError(f"residual must have the shape of x {shape}, got {shape_of(residual)}")
+    if residual is not None and raw(residual).dtype != raw(x).dtype:
+        raise TypeError(f"residual must have the dtype of x, {raw(x).dtype}, got {raw(residual).dtype}")
     if activation not in (None, "relu"):
         raise ValueError(f"activation must be None or 'relu', got {activation!r}")
     if (mean is None) != (var is None):
@@ -196,8 +262,7 @@ def batch_norm_act(
     if mean is not None:
         if return_statistics:
             raise ValueError("return_statistics asks for the statistics of the batch, but mean and var are given")
-        scale = rsqrt(var + eps) if weight is None else rsqrt(var + eps) * weight
-        return _affine(x, scale, -mean * scale if bias is None else bias - mean * scale, residual, relu)
+        return _normalized(x, mean, var, weight, bias, residual, eps, relu)
     if prod(shape) <= shape[1]:
         raise ValueError(
             f"batch norm needs more than one value for each channel to have a deviation, got x of shape {shape}: use a "
@@ -248,11 +313,13 @@ def _lrn_parts(x, size, alpha, k):
     return k + alpha * channel_window(x * x, low, high), low, high
 
 
+@_in_single
 def _lrn_input_g(u, x, size, alpha, beta, k):
     s, low, high = _lrn_parts(x, size, alpha, k)
     return u * s**-beta - 2 * alpha * beta * x * s ** (-beta - 1) * channel_window(x * u, low, high)
 
 
+@_in_single
 def _lrn_input_x(u, g, x, size, alpha, beta, k):
     """The derivative in x of sum(g*u*s^-beta - 2*alpha*beta * g*x*s^(-beta-1) * W(x*u)), where s = k + alpha*W(x^2)."""
     s, low, high = _lrn_parts(x, size, alpha, k)
@@ -264,19 +331,28 @@ def _lrn_input_x(u, g, x, size, alpha, beta, k):
 _lrn_input.vjp(g=_lrn_input_g, x=_lrn_input_x)
 
 
-def local_response_norm(x, size, *, alpha=1e-4, beta=0.75, k=1.0, form="pytorch"):
-    """Local response normalisation across channels: `x / (k + alpha/size * sum of x^2 over `size` channels)**beta`.
+@_in_single
+def _lrn_within(x, size, alpha, beta, k):
+    window = (size,) * (len(shape_of(x)) - 2)
+    return x * (k + alpha * avg_pool(x * x, window, stride=1, padding=size // 2, divisor_override=1)) ** -beta
 
-    The window of channel c reaches from c - size//2 to c + (size - 1)//2, as far as there are channels.
+
+def local_response_norm(x, size, *, alpha=1e-4, beta=0.75, k=1.0, form="pytorch", region="across"):
+    """Local response normalisation: `x / (k + alpha/n * sum of x^2 over a window of n)**beta`.
+
+    Across channels, the window of channel c reaches from c - size//2 to c + (size - 1)//2, as far as there are
+    channels, and n is `size`. Within a channel it has `size` elements along every spatial axis, borders counting as 0,
+    and n is their product.
 
     Args:
-        x: the input, (N, C, *spatial), floating.
-        size: how many neighbouring channels are summed.
-        alpha, beta, k: the constants of the formula; AlexNet has size 5, alpha 1e-4, beta 0.75, k 2.
-        form: what alpha means: "pytorch" (and Caffe) divides it by `size`, "paper" does not.
+        x: the input, (N, C, *spatial), floating; float16 is computed in float32.
+        size: the width of the window.
+        alpha, beta, k: the constants of the formula; AlexNet has size 5, alpha 1e-4, beta 0.75, k 2, as in the paper.
+        form: what alpha means: "pytorch" (and Caffe) divides it by n, "paper" does not.
+        region: "across" the channels, or "within" each (WITHIN_CHANNEL in Caffe).
 
     Raises:
-        ValueError: x with fewer than two axes, a size below 1, or an unknown form.
+        ValueError: x with fewer than two axes, a size below 1, an even one within channels, an unknown form or region.
 
     Source: A. Krizhevsky, I. Sutskever and G. Hinton, "ImageNet classification with deep convolutional neural
     networks", 2012, section 3.3.
@@ -295,4 +371,11 @@ def local_response_norm(x, size, *, alpha=1e-4, beta=0.75, k=1.0, form="pytorch"
         raise ValueError(f"size must be an integer of at least 1, got {size!r}")
     if form not in ("pytorch", "paper"):
         raise ValueError(f"form must be 'pytorch' or 'paper', got {form!r}")
+    if region not in ("across", "within"):
+        raise ValueError(f"region must be 'across' or 'within', got {region!r}")
+    if region == "within":
+        if size % 2 == 0:
+            raise ValueError(f"size must be odd within channels, so that the window has a middle, got {size}")
+        n = size ** (len(shape_of(x)) - 2)
+        return _lrn_within(x, size, alpha / n if form == "pytorch" else alpha, beta, k)
     return _lrn(x, size, alpha / size if form == "pytorch" else alpha, beta, k)

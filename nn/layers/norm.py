@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from minigrad import Tensor, mean, no_grad, ones, rsqrt, standardize, zeros
+import math
+
+import numpy as np
+
+from minigrad import Tensor, batch_norm_act, ones, standardize, zeros
 from minigrad.nn.layers.batch_norm import RunningNorm
 from minigrad.nn.module import Module
 from minigrad.nn.parameter import Parameter
@@ -84,7 +88,8 @@ class RMSNorm(Module):
 
     Args:
         normalized_shape: the sizes of the last axes; an int means one axis.
-        eps: keeps the division finite; None means the distance from 1 to the next number of x's dtype.
+        eps: keeps the division finite; None means the distance from 1 to the next number of the dtype that is
+            computed in, x's, or float32 for float16.
         elementwise_affine: whether there is a weight.
 
     Attributes:
@@ -115,8 +120,9 @@ class RMSNorm(Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., *normalized_shape), the same shape."""
         axes = _last_axes(self, x, self.normalized_shape)
-        eps = float(x.xp.finfo(x.dtype).eps) if self.eps is None else self.eps
-        out = x * rsqrt(mean(x * x, axes, keepdims=True) + eps)
+        computed = x.dtype if x.dtype.itemsize > 2 else np.float32
+        eps = float(np.finfo(computed).eps) if self.eps is None else self.eps
+        out = standardize(x, axes, eps, centre=False)
         return out if self.weight is None else out * self.weight
 
     def extra_repr(self) -> str:
@@ -166,9 +172,10 @@ class GroupNorm(Module):
         """(N, num_channels, *spatial), the same shape."""
         if x.ndim < 2 or x.shape[1] != self.num_channels:
             raise ValueError(f"GroupNorm expects (N, {self.num_channels}, *spatial), got an input of shape {x.shape}")
-        grouped = x.reshape(x.shape[0], self.num_groups, self.num_channels // self.num_groups, *x.shape[2:])
-        out = standardize(grouped, tuple(range(2, grouped.ndim)), self.eps).reshape(x.shape)
-        return _scaled(out, self.weight, self.bias)
+        # Each group of each sample as a channel of batch norm, which has a kernel for it.
+        grouped = (1, x.shape[0] * self.num_groups, self.num_channels // self.num_groups, *x.shape[2:])
+        out = batch_norm_act(x.reshape(grouped), eps=self.eps).reshape(x.shape)
+        return _scaled(out.reshape(x.shape), self.weight, self.bias)
 
     def extra_repr(self) -> str:
         """The arguments, as PyTorch shows them."""
@@ -205,19 +212,18 @@ class InstanceNorm(RunningNorm):
         self._accept(x)
         if not self.training and self.running_mean is not None:
             return self._by_running(x, eps=self.eps)
-        axes = tuple(range(2, x.ndim))
-        n = x[0, 0].size if x.shape[0] else 0
-        if n == 1 and self.training:
+        n = math.prod(x.shape[2:])
+        if n < 2 and self.training:
             raise ValueError(
                 f"{type(self).__name__} needs more than one value for each channel of a sample to have a deviation, "
                 f"got an input of shape {x.shape}"
             )
-        out = standardize(x, axes, self.eps)
+        # Each channel of each sample as one of batch norm's.
+        apart = x.reshape(1, x.shape[0] * x.shape[1], *x.shape[2:])
+        out, mean, var = batch_norm_act(apart, eps=self.eps, return_statistics=True)
         if self.running_mean is not None:
-            with no_grad():
-                centre = x.mean(axes)
-                self._follow(centre.mean(0), x.var(axes).mean(0), n)
-        return _scaled(out, self.weight, self.bias)
+            self._follow(mean.reshape(x.shape[:2]).mean(0), var.reshape(x.shape[:2]).mean(0), n)
+        return _scaled(out.reshape(x.shape), self.weight, self.bias)
 
 
 class InstanceNorm1d(InstanceNorm):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from minigrad import Tensor, avg_pool, local_response_norm
+from minigrad import Tensor, local_response_norm
 from minigrad.nn.module import Module
 
 
@@ -43,12 +43,6 @@ class LocalResponseNorm(Module):
         form: Literal["pytorch", "paper"] = "pytorch",
         region: Literal["across", "within"] = "across",
     ):
-        if form not in ("pytorch", "paper"):
-            raise ValueError(f"form must be 'pytorch' or 'paper', got {form!r}")
-        if region not in ("across", "within"):
-            raise ValueError(f"region must be 'across' or 'within', got {region!r}")
-        if region == "within" and size % 2 == 0:
-            raise ValueError(f"size must be odd within channels, so that the window has a middle, got {size}")
         self.size = size
         self.alpha = alpha
         self.beta = beta
@@ -58,13 +52,8 @@ class LocalResponseNorm(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, *spatial), the same shape."""
-        if self.region == "across":
-            return local_response_norm(x, self.size, alpha=self.alpha, beta=self.beta, k=self.k, form=self.form)
-        divisor = None if self.form == "pytorch" else 1
-        squares = avg_pool(
-            x * x, (self.size,) * (x.ndim - 2), stride=1, padding=self.size // 2, divisor_override=divisor
-        )
-        return x * (self.k + self.alpha * squares) ** -self.beta
+        options = {"alpha": self.alpha, "beta": self.beta, "k": self.k, "form": self.form, "region": self.region}
+        return local_response_norm(x, self.size, **options)
 
     def extra_repr(self) -> str:
         """The arguments, as PyTorch shows them, and what else differs from the defaults."""

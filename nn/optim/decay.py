@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from minigrad.nn.module import Module
 from minigrad.nn.optim.optimizer import Group
+from minigrad.nn.parameter import Uninitialized
 
 
 def decay_groups(model: Module, weight_decay: float) -> list[Group]:
@@ -18,6 +19,7 @@ def decay_groups(model: Module, weight_decay: float) -> list[Group]:
 
     Raises:
         TypeError: something else than a Module.
+        ValueError: a parameter whose size is not known yet.
 
     >>> from minigrad import nn
     >>> net = nn.Sequential(nn.Conv2d(1, 6, 5), nn.ReLU(), nn.Linear(6, 2))
@@ -28,6 +30,8 @@ def decay_groups(model: Module, weight_decay: float) -> list[Group]:
     """
     if not isinstance(model, Module):
         raise TypeError(f"model must be a Module, got {type(model).__name__}")
+    if unknown := [name for name, p in model.named_parameters() if isinstance(p, Uninitialized)]:
+        raise ValueError(f"{', '.join(unknown)} has no size yet, which decides: run a batch through the model first")
     learned = [p for p in model.parameters() if p.requires_grad]
     groups: list[Group] = [
         {"params": [p for p in learned if p.ndim > 1], "weight_decay": weight_decay},

@@ -24,6 +24,9 @@ from minigrad.nn.module import Module
 from minigrad.tensor import wrap
 
 Group = dict[str, Any]
+# What the first schedule of an optimizer leaves in each group, as in PyTorch: the learning rate that it found. The
+# second schedule of a composition finds what the first one has written, and must not take that for the initial value.
+INITIAL = "initial_lr"
 Params = Iterable[Tensor] | Iterable[Group]
 
 
@@ -66,7 +69,7 @@ class Optimizer(ABC):
         """
         if not isinstance(group, Mapping) or "params" not in group:
             raise TypeError(f'a parameter group is a dict with the key "params", got {type(group).__name__}')
-        if unknown := sorted(group.keys() - {"params", *self.defaults}):
+        if unknown := sorted(group.keys() - {"params", INITIAL, *self.defaults}):
             raise TypeError(f"{type(self).__name__} has no option {unknown}; it has {sorted(self.defaults)}")
         params = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
         if not params:
@@ -173,7 +176,7 @@ class Optimizer(ABC):
         if ours != theirs:
             raise ValueError(f"the state has groups of {theirs} parameters, this optimizer has groups of {ours}")
         for saved in state["param_groups"]:
-            options = sorted(saved.keys() - {"params"})
+            options = sorted(saved.keys() - {"params", INITIAL})
             if options != sorted(self.defaults):
                 raise ValueError(
                     f"the state is that of another optimizer: its options are {options}, those of "

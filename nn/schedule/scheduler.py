@@ -14,13 +14,8 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
-from minigrad.nn.optim.optimizer import Optimizer
-
-# The learning rates that an optimizer had before its first schedule, PyTorch's group["initial_lr"]: the second schedule
-# of a composition finds what the first one has written, and must not take it for the initial value.
-_initial: WeakKeyDictionary[Optimizer, list[float]] = WeakKeyDictionary()
+from minigrad.nn.optim.optimizer import INITIAL, Optimizer
 
 
 class LRScheduler(ABC):
@@ -37,10 +32,16 @@ class LRScheduler(ABC):
             raise TypeError(f"optimizer must be an Optimizer, got {type(optimizer).__name__}")
         if not isinstance(last_epoch, int) or last_epoch < -1:
             raise ValueError(f"last_epoch must be -1 or the number of the last step, got {last_epoch!r}")
-        known = _initial.setdefault(optimizer, [])
-        known += [group["lr"] for group in optimizer.param_groups[len(known) :]]
+        for i, group in enumerate(optimizer.param_groups):
+            if last_epoch != -1 and INITIAL not in group:
+                raise ValueError(
+                    f"last_epoch={last_epoch} goes on with an earlier schedule, but group {i} of the optimizer has no "
+                    f"{INITIAL!r}, which that one left: load the optimizer's state first, or leave last_epoch out and "
+                    f"load the schedule's state"
+                )
+            group.setdefault(INITIAL, group["lr"])
         self.optimizer = optimizer
-        self.base_lrs = list(known)
+        self.base_lrs = [group[INITIAL] for group in optimizer.param_groups]
         self.last_epoch = last_epoch + 1
 
     @abstractmethod
