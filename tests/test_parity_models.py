@@ -93,7 +93,7 @@ def test_logits_of_the_same_weights(name, torchvision, tmp_path):
     ours = models.get(name, weights=tmp_path / "weights.pth").eval()
     x = images(FAMILIES[name])
     with mg.no_grad(), torch.no_grad():
-        assert error(ours(x).numpy(), theirs(torch.tensor(x)).numpy()) <= 1e-4
+        assert error(ours(x).numpy(), theirs(torch.tensor(x)).numpy()) <= 1e-5
 
 
 def test_googlenet_with_its_heads_while_training(torchvision, tmp_path):
@@ -104,7 +104,7 @@ def test_googlenet_with_its_heads_while_training(torchvision, tmp_path):
     got, expected = ours(x), theirs(torch.tensor(x))
     assert got._fields == expected._fields
     for a, b in zip(got, expected, strict=True):
-        assert error(a.detach().numpy(), b.detach().numpy()) <= 1e-4
+        assert error(a.detach().numpy(), b.detach().numpy()) <= 1e-5
 
 
 def test_old_names_of_a_densenet(torchvision, tmp_path):
@@ -120,7 +120,7 @@ def test_old_names_of_a_densenet(torchvision, tmp_path):
     ours = models.densenet121(weights=tmp_path / "old.pth").eval()
     x = images(64)
     with mg.no_grad(), torch.no_grad():
-        assert error(ours(x).numpy(), theirs(torch.tensor(x)).numpy()) <= 1e-4
+        assert error(ours(x).numpy(), theirs(torch.tensor(x)).numpy()) <= 1e-5
 
 
 def test_shared_weights_of_a_cifar_resnet(tmp_path):
