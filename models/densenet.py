@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from minigrad import Tensor, concatenate, nn
+from minigrad.checks import one_of
 from minigrad.models.registry import register
 from minigrad.models.weights import Path, load_weights
 from minigrad.models.width import scaled
@@ -75,8 +76,7 @@ class DenseNet(Module):
     def __init__(
         self, depth: int, num_classes: int = 1000, dropout: float = 0.0, in_channels: int = 3, width: float = 1.0
     ):
-        if depth not in DEPTHS:
-            raise ValueError(f"depth must be one of {', '.join(map(str, DEPTHS))}, got {depth!r}")
+        one_of("depth", depth, DEPTHS)
         growth, blocks, channels = DEPTHS[depth]
         growth, channels = scaled(width)(growth), scaled(width)(channels)
         layers: dict[str, Module] = {

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from minigrad import Tensor, nn, pad
+from minigrad.checks import one_of
 from minigrad.models.registry import register
 from minigrad.models.weights import Path, load_weights
 from minigrad.models.width import scaled
@@ -199,13 +200,9 @@ class ResNet(Module):
         in_channels: int = 3,
         width: float = 1.0,
     ):
-        for name, value, choices in (
-            ("depth", depth, DEPTHS),
-            ("version", version, ("v1", "v1.5")),
-            ("shortcut", shortcut, ("A", "B", "C", "none")),
-        ):
-            if value not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}")
+        one_of("depth", depth, DEPTHS)
+        one_of("version", version, ("v1", "v1.5"))
+        one_of("shortcut", shortcut, ("A", "B", "C", "none"))
         if zero_init_residual and not batch_norm:
             raise ValueError("zero_init_residual sets weights of batch norms, but batch_norm is False")
         block, units = DEPTHS[depth]

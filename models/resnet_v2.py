@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad import Tensor, nn
+from minigrad.checks import one_of
 from minigrad.models.registry import register
 from minigrad.models.resnet import DEPTHS, BasicBlock
 from minigrad.models.weights import Path, load_weights
@@ -67,8 +68,7 @@ class ResNetV2(Module):
     """
 
     def __init__(self, depth: int, num_classes: int = 1000, in_channels: int = 3, width: float = 1.0):
-        if depth not in DEPTHS:
-            raise ValueError(f"depth must be one of {', '.join(map(str, DEPTHS))}, got {depth!r}")
+        one_of("depth", depth, DEPTHS)
         block, units = DEPTHS[depth]
         base = scaled(width)(64)
         bottleneck = block is not BasicBlock

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from minigrad import Tensor, nn
+from minigrad.checks import one_of
 from minigrad.models.registry import register, register_with_bn
 from minigrad.models.weights import Path, load_weights
 from minigrad.models.width import scaled
@@ -59,8 +60,7 @@ class VGG(Module):
         width: float = 1.0,
         init: Init = "kaiming",
     ):
-        if configuration not in CONFIGURATIONS:
-            raise ValueError(f"configuration must be one of {', '.join(CONFIGURATIONS)}, got {configuration!r}")
+        one_of("configuration", configuration, CONFIGURATIONS)
         w = scaled(width)
         layers: list[Module] = []
         channels = in_channels
@@ -91,8 +91,7 @@ class VGG(Module):
 
     def reset_parameters(self, init: Init = "kaiming") -> None:
         """Draw new weights; biases are 0."""
-        if init not in ("kaiming", "std 0.01", "std 0.1"):
-            raise ValueError(f"init must be 'kaiming', 'std 0.01' or 'std 0.1', got {init!r}")
+        one_of("init", init, ("kaiming", "std 0.01", "std 0.1"))
         for module in self.modules():
             if not isinstance(module, (Conv2d, Linear)):
                 continue

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from minigrad.checks import positive
+
 
 def scaled(width: float) -> Callable[[int], int]:
     """How many channels, or features, a layer has in a network whose layers are `width` times as wide.
@@ -15,6 +17,5 @@ def scaled(width: float) -> Callable[[int], int]:
     >>> quarter(64), quarter(2)
     (16, 1)
     """
-    if not width > 0:
-        raise ValueError(f"width must be positive, got {width}: 0.25 makes all layers a quarter as wide")
+    positive("width", width)
     return lambda channels: max(1, round(channels * width))

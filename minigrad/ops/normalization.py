@@ -13,6 +13,7 @@ from math import prod
 import numpy as np
 
 from minigrad.backend import floating, kernels, raw, shape_of, xp
+from minigrad.checks import one_of
 from minigrad.engine import op
 from minigrad.ops.conv import channel_sum
 from minigrad.ops.elementwise import mask
@@ -254,8 +255,7 @@ def batch_norm_act(
         raise ValueError(f"residual must have the shape of x {shape}, got {shape_of(residual)}")
     if residual is not None and raw(residual).dtype != raw(x).dtype:
         raise TypeError(f"residual must have the dtype of x, {raw(x).dtype}, got {raw(residual).dtype}")
-    if activation not in (None, "relu"):
-        raise ValueError(f"activation must be None or 'relu', got {activation!r}")
+    one_of("activation", activation, (None, "relu"))
     if (mean is None) != (var is None):
         raise ValueError("mean and var must be given both, or neither")
     relu = activation == "relu"
@@ -369,10 +369,8 @@ def local_response_norm(x, size, *, alpha=1e-4, beta=0.75, k=1.0, form="pytorch"
         raise ValueError(f"local_response_norm expects x (N, C, *spatial), got shape {shape_of(x)}")
     if not isinstance(size, int) or size < 1:
         raise ValueError(f"size must be an integer of at least 1, got {size!r}")
-    if form not in ("pytorch", "paper"):
-        raise ValueError(f"form must be 'pytorch' or 'paper', got {form!r}")
-    if region not in ("across", "within"):
-        raise ValueError(f"region must be 'across' or 'within', got {region!r}")
+    one_of("form", form, ("pytorch", "paper"))
+    one_of("region", region, ("across", "within"))
     if region == "within":
         if size % 2 == 0:
             raise ValueError(f"size must be odd within channels, so that the window has a middle, got {size}")

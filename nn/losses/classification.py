@@ -7,10 +7,10 @@ from numbers import Real
 from typing import Any
 
 from minigrad import Tensor, cross_entropy, exp, log, log1p, logsigmoid, logsumexp, mask, maximum, sigmoid, where, xp
+from minigrad.checks import at_least_zero, one_of
 from minigrad.engine import elementwise
 from minigrad.nn.losses.common import (
     alike,
-    at_least_zero,
     beside,
     class_axis,
     class_targets,
@@ -20,10 +20,9 @@ from minigrad.nn.losses.common import (
     floating,
     in_single,
     is_target,
-    known,
-    one_of,
     picked,
     reduced,
+    reduction_of,
     require,
 )
 from minigrad.nn.module import Module
@@ -76,7 +75,7 @@ class CrossEntropyLoss(Module):
             raise ValueError(f"label_smoothing must be between 0 and 1, got {label_smoothing}")
         self.weight = constant("weight", weight)
         self.ignore_index = ignore_index
-        self.reduction = known(reduction)
+        self.reduction = reduction_of(reduction)
         self.label_smoothing = label_smoothing
 
     @in_single
@@ -122,7 +121,7 @@ class NLLLoss(Module):
     def __init__(self, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean"):
         self.weight = constant("weight", weight)
         self.ignore_index = ignore_index
-        self.reduction = known(reduction)
+        self.reduction = reduction_of(reduction)
 
     @in_single
     def forward(self, x: Tensor, target: Any) -> Tensor:
@@ -187,7 +186,7 @@ class BCELoss(Module):
 
     def __init__(self, weight: Any = None, *, reduction: str = "mean"):
         self.weight = constant("weight", weight)
-        self.reduction = known(reduction)
+        self.reduction = reduction_of(reduction)
 
     @in_single
     def forward(self, x: Tensor, target: Any) -> Tensor:
@@ -246,7 +245,7 @@ class BCEWithLogitsLoss(Module):
     def __init__(self, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None):
         self.weight = constant("weight", weight)
         self.pos_weight = constant("pos_weight", pos_weight)
-        self.reduction = known(reduction)
+        self.reduction = reduction_of(reduction)
 
     @in_single
     def forward(self, x: Tensor, target: Any) -> Tensor:
@@ -311,7 +310,7 @@ class FocalLoss(Module):
             if not 0 <= float(alpha) <= 1:
                 raise ValueError(f"alpha of form='sigmoid' must be a number from 0 to 1, got {alpha}")
         self.alpha: Any = alpha if form == "sigmoid" else constant("alpha", alpha)
-        self.reduction = known(reduction)
+        self.reduction = reduction_of(reduction)
 
     @in_single
     def forward(self, x: Tensor, target: Any) -> Tensor:

@@ -11,36 +11,16 @@ import numpy as np
 
 from minigrad import Tensor, asarray, expand_dims, squeeze, take_along_axis, xp
 from minigrad.backend import Array, device_of, raw
+from minigrad.checks import one_of
 from minigrad.nn.module import Module
 from minigrad.nn.parameter import Buffer
 
 # ---- options, checked when the loss is made --------------------------------------------------------------------------
 
 
-def one_of(name: str, value: Any, choices: tuple) -> Any:
-    """The value of an option, if it is one of these."""
-    if value not in choices:
-        raise ValueError(f"{name} must be {', '.join(map(repr, choices[:-1]))} or {choices[-1]!r}, got {value!r}")
-    return value
-
-
-def known(reduction: str, *more: str) -> str:
+def reduction_of(reduction: str, *more: str) -> str:
     """A reduction, if it is one that the loss has."""
     return one_of("reduction", reduction, ("mean", "sum", "none", *more))
-
-
-def positive(name: str, value: float) -> float:
-    """The value of an option that must be above 0."""
-    if not value > 0:
-        raise ValueError(f"{name} must be positive, got {value}")
-    return value
-
-
-def at_least_zero(name: str, value: float) -> float:
-    """The value of an option that must not be negative."""
-    if not value >= 0:
-        raise ValueError(f"{name} must be at least 0, got {value}")
-    return value
 
 
 def constant(name: str, value: Any) -> Buffer | None:

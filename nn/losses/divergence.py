@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad import Tensor, exp, log, where
-from minigrad.nn.losses.common import alike, in_single, known, reduced
+from minigrad.nn.losses.common import alike, in_single, reduced, reduction_of
 from minigrad.nn.module import Module
 
 
@@ -39,7 +39,7 @@ class KLDivLoss(Module):
     """
 
     def __init__(self, *, reduction: str = "mean", log_target: bool = False):
-        self.reduction = known(reduction, "batchmean")
+        self.reduction = reduction_of(reduction, "batchmean")
         self.log_target = log_target
 
     @in_single

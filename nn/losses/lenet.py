@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad import Tensor, concatenate, cross_entropy, full
-from minigrad.nn.losses.common import class_axis, class_targets, floating, in_single, known, picked, positive, reduced
+from minigrad.checks import positive
+from minigrad.nn.losses.common import class_axis, class_targets, floating, in_single, picked, reduced, reduction_of
 from minigrad.nn.module import Module
 
 
@@ -37,7 +38,7 @@ class LeNetMSELoss(Module):
     """
 
     def __init__(self, reduction: str = "mean"):
-        self.reduction = known(reduction)
+        self.reduction = reduction_of(reduction)
 
     @in_single
     def forward(self, x: Tensor, target: Any) -> Tensor:
@@ -81,7 +82,7 @@ class LeNetMAPLoss(Module):
 
     def __init__(self, j: float = 84.0, reduction: str = "mean"):
         self.j = positive("j", j)
-        self.reduction = known(reduction)
+        self.reduction = reduction_of(reduction)
 
     @in_single
     def forward(self, x: Tensor, target: Any) -> Tensor:

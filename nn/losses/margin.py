@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad import Tensor, clip, mask, minimum, norm, relu
+from minigrad.checks import one_of, positive
 from minigrad.nn.losses.common import (
     alike,
     class_axis,
@@ -14,11 +15,9 @@ from minigrad.nn.losses.common import (
     floating,
     in_single,
     is_target,
-    known,
-    one_of,
     picked,
-    positive,
     reduced,
+    reduction_of,
     require,
 )
 from minigrad.nn.module import Module
@@ -49,7 +48,7 @@ class HingeLoss(Module):
 
     def __init__(self, margin: float = 1.0, reduction: str = "mean"):
         self.margin = margin
-        self.reduction = known(reduction)
+        self.reduction = reduction_of(reduction)
 
     @in_single
     def forward(self, x: Tensor, target: Any) -> Tensor:
@@ -90,7 +89,7 @@ class HingeEmbeddingLoss(Module):
 
     def __init__(self, margin: float = 1.0, *, reduction: str = "mean"):
         self.margin = margin
-        self.reduction = known(reduction)
+        self.reduction = reduction_of(reduction)
 
     @in_single
     def forward(self, x: Tensor, target: Any) -> Tensor:
@@ -138,7 +137,7 @@ class MultiMarginLoss(Module):
         self.p = one_of("p", p, (1, 2))
         self.margin = margin
         self.weight = constant("weight", weight)
-        self.reduction = known(reduction)
+        self.reduction = reduction_of(reduction)
 
     @in_single
     def forward(self, x: Tensor, target: Any) -> Tensor:
@@ -201,7 +200,7 @@ class TripletMarginLoss(Module):
         self.p = positive("p", p)
         self.eps = eps
         self.swap = swap
-        self.reduction = known(reduction)
+        self.reduction = reduction_of(reduction)
 
     @in_single
     def forward(self, anchor: Tensor, positive: Any, negative: Any) -> Tensor:

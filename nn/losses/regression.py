@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad import Tensor
-from minigrad.nn.losses.common import alike, at_least_zero, in_single, known, positive, reduced
+from minigrad.checks import at_least_zero, positive
+from minigrad.nn.losses.common import alike, in_single, reduced, reduction_of
 from minigrad.nn.module import Module
 
 
@@ -30,7 +31,7 @@ class MSELoss(Module):
     """
 
     def __init__(self, *, reduction: str = "mean"):
-        self.reduction = known(reduction)
+        self.reduction = reduction_of(reduction)
 
     @in_single
     def forward(self, x: Tensor, target: Any) -> Tensor:
@@ -61,7 +62,7 @@ class L1Loss(Module):
     """
 
     def __init__(self, *, reduction: str = "mean"):
-        self.reduction = known(reduction)
+        self.reduction = reduction_of(reduction)
 
     @in_single
     def forward(self, x: Tensor, target: Any) -> Tensor:
@@ -102,7 +103,7 @@ class HuberLoss(Module):
     """
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0):
-        self.reduction = known(reduction)
+        self.reduction = reduction_of(reduction)
         self.delta = positive("delta", delta)
 
     @in_single
@@ -138,7 +139,7 @@ class SmoothL1Loss(Module):
     """
 
     def __init__(self, *, reduction: str = "mean", beta: float = 1.0):
-        self.reduction = known(reduction)
+        self.reduction = reduction_of(reduction)
         self.beta = at_least_zero("beta", beta)
 
     @in_single

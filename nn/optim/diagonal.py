@@ -9,6 +9,7 @@ import numpy as np
 
 from minigrad import Tensor, asarray, enable_grad, grad, hessian
 from minigrad.backend import Array
+from minigrad.checks import positive
 from minigrad.nn.module import Module
 from minigrad.nn.optim.optimizer import Group, Optimizer, Params, positive_lr, remembered
 
@@ -60,8 +61,7 @@ class DiagonalLM(Optimizer):
 
     def _check(self, group: Group) -> None:
         positive_lr(group)
-        if not group["mu"] > 0:
-            raise ValueError(f"mu must be positive, got {group['mu']}")
+        positive("mu", group["mu"])
 
     def estimate(self, model: Module, loss: Callable[[Tensor, Tensor], Tensor], inputs: Any, targets: Any) -> None:
         """Compute the curvature of every parameter that requires a gradient, as a mean over the samples.

@@ -9,6 +9,7 @@ import numpy as np
 
 from minigrad import asarray, enable_grad, no_grad, xp
 from minigrad.backend import Array
+from minigrad.checks import one_of, positive_int
 from minigrad.nn.optim.line_search import Point, strong_wolfe
 from minigrad.nn.optim.optimizer import Group, Optimizer, Params, at_least_zero, positive_lr
 from minigrad.tensor import wrap
@@ -98,10 +99,8 @@ class LBFGS(Optimizer):
         positive_lr(group)
         at_least_zero(group, "tolerance_grad", "tolerance_change")
         for name in ("max_iter", "max_eval", "history_size"):
-            if not isinstance(group[name], int) or group[name] < 1:
-                raise ValueError(f"{name} must be a positive integer, got {group[name]!r}")
-        if group["line_search_fn"] not in (None, "strong_wolfe"):
-            raise ValueError(f"line_search_fn must be None or 'strong_wolfe', got {group['line_search_fn']!r}")
+            positive_int(name, group[name])
+        one_of("line_search_fn", group["line_search_fn"], (None, "strong_wolfe"))
         if self.param_groups:
             raise ValueError("LBFGS takes all parameters as one vector: it can have one group only")
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import Tensor, asarray, enable_grad, no_grad, xp
+from minigrad import Tensor, asarray, checks, enable_grad, no_grad, xp
 from minigrad.backend import Array
 from minigrad.nn.module import Module
 from minigrad.tensor import wrap
@@ -232,8 +232,7 @@ def _loaded(value: Any, p: Tensor, name: str) -> Array:
 def at_least_zero(group: Group, *names: str) -> None:
     """Raise ValueError for an option below 0 (or nan)."""
     for name in names:
-        if not group[name] >= 0:
-            raise ValueError(f"{name} must be at least 0, got {group[name]}")
+        checks.at_least_zero(name, group[name])
 
 
 def positive_lr(group: Group) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from minigrad.checks import at_least_zero, positive_int
 from minigrad.nn.optim.optimizer import Optimizer
 from minigrad.nn.schedule.anneal import half_wave
-from minigrad.nn.schedule.scheduler import ClosedForm, positive_int
+from minigrad.nn.schedule.scheduler import ClosedForm
 
 
 class CosineAnnealingLR(ClosedForm):
@@ -31,7 +32,7 @@ class CosineAnnealingLR(ClosedForm):
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1):  # noqa: N803
         positive_int("T_max", T_max)
-        _not_negative(eta_min)
+        at_least_zero("eta_min", eta_min)
         self.T_max = T_max
         self.eta_min = eta_min
         super().__init__(optimizer, last_epoch)
@@ -78,7 +79,7 @@ class CosineAnnealingWarmRestarts(ClosedForm):
     ):
         positive_int("T_0", T_0)
         positive_int("T_mult", T_mult)
-        _not_negative(eta_min)
+        at_least_zero("eta_min", eta_min)
         self.T_0 = T_0
         self.T_mult = T_mult
         self.eta_min = eta_min
@@ -92,8 +93,3 @@ class CosineAnnealingWarmRestarts(ClosedForm):
         while done >= length:  # in integers: a logarithm would be off by one cycle where it is rounded
             done, length = done - length, length * self.T_mult
         return half_wave(self.base_lrs[i], self.eta_min, done / length)
-
-
-def _not_negative(eta_min: float) -> None:
-    if not eta_min >= 0:
-        raise ValueError(f"eta_min must be at least 0, got {eta_min}")

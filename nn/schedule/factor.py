@@ -7,9 +7,10 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from minigrad.checks import at_least_zero, from_zero_to_one, positive_int
 from minigrad.nn.optim.optimizer import Optimizer
 from minigrad.nn.schedule.anneal import straight
-from minigrad.nn.schedule.scheduler import ClosedForm, increasing, per_group, positive_int
+from minigrad.nn.schedule.scheduler import ClosedForm, increasing, per_group
 
 
 class Factor(ClosedForm):
@@ -86,7 +87,7 @@ class ConstantLR(Factor):
     """
 
     def __init__(self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1):
-        _fraction("factor", factor)
+        from_zero_to_one("factor", factor)
         positive_int("total_iters", total_iters)
         self.start_factor = factor
         self.total_iters = total_iters
@@ -129,7 +130,7 @@ class LinearLR(Factor):
     ):
         if not 0 < start_factor <= 1:
             raise ValueError(f"start_factor must be above 0 and at most 1, got {start_factor}")
-        _fraction("end_factor", end_factor)
+        from_zero_to_one("end_factor", end_factor)
         positive_int("total_iters", total_iters)
         self.start_factor = start_factor
         self.end_factor = end_factor
@@ -162,7 +163,7 @@ class StepLR(Factor):
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1):
         positive_int("step_size", step_size)
-        _not_negative("gamma", gamma)
+        at_least_zero("gamma", gamma)
         self.step_size = step_size
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
@@ -192,7 +193,7 @@ class MultiStepLR(Factor):
     """
 
     def __init__(self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1, last_epoch: int = -1):
-        _not_negative("gamma", gamma)
+        at_least_zero("gamma", gamma)
         self.milestones = increasing("milestones", milestones)
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
@@ -221,7 +222,7 @@ class ExponentialLR(Factor):
     """
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1):
-        _not_negative("gamma", gamma)
+        at_least_zero("gamma", gamma)
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
@@ -262,13 +263,3 @@ class PolynomialLR(Factor):
     def factor(self, t: int) -> float:
         """The factor after `t` steps."""
         return (1 - min(t / self.total_iters, 1)) ** self.power
-
-
-def _fraction(name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} must be from 0 to 1, got {value}")
-
-
-def _not_negative(name: str, value: float) -> None:
-    if not value >= 0:
-        raise ValueError(f"{name} must be at least 0, got {value}")

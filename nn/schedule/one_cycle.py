@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from minigrad.checks import one_of, positive_int
 from minigrad.nn.optim.optimizer import Optimizer
 from minigrad.nn.schedule.anneal import ANNEALING
-from minigrad.nn.schedule.scheduler import ClosedForm, one_of, per_group, positive_int
+from minigrad.nn.schedule.scheduler import ClosedForm, per_group
 
 Numbers = float | Sequence[float]
 

@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from minigrad.checks import one_of
 from minigrad.nn.optim.optimizer import Optimizer
-from minigrad.nn.schedule.scheduler import LRScheduler, one_of, per_group
+from minigrad.nn.schedule.scheduler import LRScheduler, per_group
 
 
 class ReduceLROnPlateau(LRScheduler):

@@ -152,21 +152,9 @@ def per_group(name: str, value: Any, optimizer: Optimizer) -> list[Any]:
     return list(value)
 
 
-def positive_int(name: str, value: Any) -> None:
-    """Raise ValueError for anything but 1, 2, ..."""
-    if not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be a positive integer, got {value!r}")
-
-
 def increasing(name: str, values: Sequence[int]) -> list[int]:
     """The values as a list; ValueError where they are not positive integers, each larger than the one before."""
     result = list(values)
     if any(not isinstance(v, int) for v in result) or any(b <= a for a, b in zip([0, *result], result, strict=False)):
         raise ValueError(f"{name} must be positive integers, each larger than the one before, got {result}")
     return result
-
-
-def one_of(name: str, value: Any, allowed: Sequence[str]) -> None:
-    """Raise ValueError for another word than those allowed."""
-    if value not in allowed:
-        raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, got {value!r}")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from minigrad.checks import one_of
 from minigrad.nn.optim.optimizer import Optimizer
 from minigrad.nn.schedule.anneal import ANNEALING
-from minigrad.nn.schedule.scheduler import LRScheduler, one_of, per_group
+from minigrad.nn.schedule.scheduler import LRScheduler, per_group
 
 
 class SWALR(LRScheduler):

@@ -1,0 +1,51 @@
+"""Options, checked when something is made: an error says the name, what is expected, and what came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+
+def one_of(name: str, value: Any, choices: Iterable[Any]) -> Any:
+    """The value of an option, if it is one of these.
+
+    >>> one_of("mode", "max", ("min", "max"))
+    'max'
+    >>> one_of("mode", "low", ("min", "max"))
+    Traceback (most recent call last):
+        ...
+    ValueError: mode must be 'min' or 'max', got 'low'
+    """
+    known = list(choices)
+    if value not in known:
+        *others, last = map(repr, known)
+        raise ValueError(f"{name} must be {', '.join(others)}{' or ' if others else ''}{last}, got {value!r}")
+    return value
+
+
+def positive(name: str, value: Any) -> Any:
+    """The value of an option that must be above 0."""
+    if not value > 0:
+        raise ValueError(f"{name} must be positive, got {value}")
+    return value
+
+
+def at_least_zero(name: str, value: Any) -> Any:
+    """The value of an option that must not be negative."""
+    if not value >= 0:
+        raise ValueError(f"{name} must be at least 0, got {value}")
+    return value
+
+
+def from_zero_to_one(name: str, value: Any) -> Any:
+    """The value of an option in [0, 1]."""
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must be from 0 to 1, got {value}")
+    return value
+
+
+def positive_int(name: str, value: Any) -> int:
+    """The value of an option that must be 1, 2, ..."""
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be a positive integer, got {value!r}")
+    return value
