@@ -1032,7 +1032,7 @@ def brute_lrn(x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> 
 
 row(
     "channel_window",
-    lambda x: mg.channel_window(x, 2, 1),
+    lambda x: normalization._channel_window(x, 2, 1),
     shapes((2, 5, 2)),
     lambda x: brute_window(x, 2, 1),
     lambda t, x: t.nn.functional.pad(x, (0, 0, 2, 1)).unfold(1, 4, 1).sum(-1),

@@ -62,7 +62,7 @@ from minigrad.ops.index import (
 from minigrad.ops.interpolate import interpolate
 from minigrad.ops.linalg import cholesky, det, inv, matmul, outer, slogdet, solve, tensordot
 from minigrad.ops.loss import cross_entropy, log_softmax, softmax
-from minigrad.ops.normalization import batch_norm_act, channel_window, local_response_norm, standardize
+from minigrad.ops.normalization import batch_norm_act, local_response_norm, standardize
 from minigrad.ops.padding import pad
 from minigrad.ops.pool import (
     avg_pool,
@@ -178,7 +178,6 @@ __all__ = [
     "broadcast_to",
     "ceil",
     "channel_sum",
-    "channel_window",
     "cholesky",
     "clip",
     "concatenate",

@@ -289,13 +289,8 @@ _lrn.vjp(x=lambda g, x, size, alpha, beta, k: _lrn_input(g, x, size, alpha, beta
 
 
 @op
-def channel_window(x, low, high):
-    """The sum over the channels from c - low to c + high of x (N, C, *spatial), as far as they are there.
-
-    >>> import minigrad as mg
-    >>> mg.channel_window(mg.tensor([[1.0, 2.0, 3.0, 4.0]]), 1, 0)
-    tensor([[1., 3., 5., 7.]])
-    """
+def _channel_window(x, low, high):
+    """The sum over the channels from c - low to c + high of x (N, C, *spatial), as far as they are there."""
     out, channels = x.copy("K"), x.shape[1]
     for shift in range(1, low + 1):
         out[:, shift:] += x[:, : max(channels - shift, 0)]
@@ -304,28 +299,28 @@ def channel_window(x, low, high):
     return out
 
 
-channel_window.vjp(x=lambda g, low, high: channel_window(g, high, low))
+_channel_window.vjp(x=lambda g, low, high: _channel_window(g, high, low))
 
 
 def _lrn_parts(x, size, alpha, k):
     low = size // 2
     high = size - 1 - low
-    return k + alpha * channel_window(x * x, low, high), low, high
+    return k + alpha * _channel_window(x * x, low, high), low, high
 
 
 @_in_single
 def _lrn_input_g(u, x, size, alpha, beta, k):
     s, low, high = _lrn_parts(x, size, alpha, k)
-    return u * s**-beta - 2 * alpha * beta * x * s ** (-beta - 1) * channel_window(x * u, low, high)
+    return u * s**-beta - 2 * alpha * beta * x * s ** (-beta - 1) * _channel_window(x * u, low, high)
 
 
 @_in_single
 def _lrn_input_x(u, g, x, size, alpha, beta, k):
     """The derivative in x of sum(g*u*s^-beta - 2*alpha*beta * g*x*s^(-beta-1) * W(x*u)), where s = k + alpha*W(x^2)."""
     s, low, high = _lrn_parts(x, size, alpha, k)
-    q, w = s ** (-beta - 1), channel_window(x * u, low, high)
-    by_s = channel_window(2 * alpha * beta * (beta + 1) * (g * x * q / s * w) - beta * (g * u * q), high, low)
-    return 2 * alpha * (x * by_s - beta * (g * q * w + u * channel_window(g * x * q, high, low)))
+    q, w = s ** (-beta - 1), _channel_window(x * u, low, high)
+    by_s = _channel_window(2 * alpha * beta * (beta + 1) * (g * x * q / s * w) - beta * (g * u * q), high, low)
+    return 2 * alpha * (x * by_s - beta * (g * q * w + u * _channel_window(g * x * q, high, low)))
 
 
 _lrn_input.vjp(g=_lrn_input_g, x=_lrn_input_x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import minigrad
@@ -14,28 +15,25 @@ Size = int | tuple[int, ...]
 
 
 class Pool(Module):
-    """What the pooling layers with a window share. Abstract: a subclass sets `dims` and the function it calls."""
+    """What the pooling layers with a window share. Abstract: a subclass sets `dims`."""
 
     dims: int
-    function: str
     kernel_size: Size
     stride: Size
     padding: Any
-
-    def options(self) -> dict[str, Any]:
-        """The keyword arguments of the function."""
-        return {name: getattr(self, name) for name in ("stride", "padding", "ceil_mode")}
+    dilation: Size = 1
 
     def explain_size(self, shape: tuple[int, ...]) -> str:
         """The formula of the output size with its numbers."""
-        kernel, stride = (per_axis("", v, self.dims, 1) for v in (self.kernel_size, self.stride))
-        apart = per_axis("", getattr(self, "dilation", 1), self.dims, 1)
+        kernel = per_axis("kernel_size", self.kernel_size, self.dims, 1)
+        stride = per_axis("stride", self.stride, self.dims, 1)
+        apart = per_axis("dilation", self.dilation, self.dims, 1)
         pairs = paddings(self.padding, shape[2:], kernel, stride, apart)
         return explain(shape[2:], kernel, Geometry(stride, pairs, apart))
 
 
 class ExtremePool(Pool):
-    """The largest or the smallest value of each window: what MaxPool and MinPool share. Abstract.
+    """The largest or the smallest value of each window: what max and min pooling share. Abstract: it lacks `pool`.
 
     Args:
         kernel_size, dilation: an int, or one for each axis.
@@ -47,6 +45,8 @@ class ExtremePool(Pool):
     Raises:
         ValueError: an input of another rank, a window larger than the padded input, or one that sees only padding.
     """
+
+    pool: Callable[..., Any]
 
     def __init__(
         self,
@@ -67,8 +67,15 @@ class ExtremePool(Pool):
     def forward(self, x: Tensor) -> Any:
         """(N, C, *spatial) -> (N, C, *out), and the indices if they were asked for."""
         expect_images(self, x, self.dims)
-        pool = getattr(minigrad, self.function)
-        return pool(x, self.kernel_size, dilation=self.dilation, return_indices=self.return_indices, **self.options())
+        return self.pool(
+            x,
+            self.kernel_size,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            ceil_mode=self.ceil_mode,
+            return_indices=self.return_indices,
+        )
 
     def extra_repr(self) -> str:
         """The arguments, as PyTorch shows them."""
@@ -87,7 +94,7 @@ class MaxPool1d(ExtremePool):
     tensor([[[3., 2.]]])
     """
 
-    dims, function = 1, "max_pool"
+    dims, pool = 1, staticmethod(minigrad.max_pool)
 
 
 class MaxPool2d(ExtremePool):
@@ -100,19 +107,19 @@ class MaxPool2d(ExtremePool):
               [13., 15.]]]])
     """
 
-    dims, function = 2, "max_pool"
+    dims, pool = 2, staticmethod(minigrad.max_pool)
 
 
 class MaxPool3d(ExtremePool):
     """The largest value of each window, (N, C, D, H, W) -> (N, C, OD, OH, OW): `minigrad.max_pool3d`."""
 
-    dims, function = 3, "max_pool"
+    dims, pool = 3, staticmethod(minigrad.max_pool)
 
 
 class MinPool1d(ExtremePool):
     """The smallest value of each window, (N, C, L) -> (N, C, OL): `minigrad.min_pool1d`."""
 
-    dims, function = 1, "min_pool"
+    dims, pool = 1, staticmethod(minigrad.min_pool)
 
 
 class MinPool2d(ExtremePool):
@@ -125,13 +132,13 @@ class MinPool2d(ExtremePool):
               [ 8., 10.]]]])
     """
 
-    dims, function = 2, "min_pool"
+    dims, pool = 2, staticmethod(minigrad.min_pool)
 
 
 class MinPool3d(ExtremePool):
     """The smallest value of each window, (N, C, D, H, W) -> (N, C, OD, OH, OW): `minigrad.min_pool3d`."""
 
-    dims, function = 3, "min_pool"
+    dims, pool = 3, staticmethod(minigrad.min_pool)
 
 
 class AvgPool(Pool):
@@ -145,8 +152,6 @@ class AvgPool(Pool):
     Raises:
         ValueError: an input of another rank, a window larger than the padded input, or one that sees only padding.
     """
-
-    function = "avg_pool"
 
     def __init__(
         self,
@@ -170,9 +175,11 @@ class AvgPool(Pool):
         return minigrad.avg_pool(
             x,
             self.kernel_size,
+            stride=self.stride,
+            padding=self.padding,
+            ceil_mode=self.ceil_mode,
             count_include_pad=self.count_include_pad,
             divisor_override=self.divisor_override,
-            **self.options(),
         )
 
     def extra_repr(self) -> str:
