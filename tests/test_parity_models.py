@@ -97,14 +97,14 @@ def test_logits_of_the_same_weights(name, torchvision, tmp_path):
 
 
 def test_googlenet_with_its_heads_while_training(torchvision, tmp_path):
-    theirs = theirs_of(torchvision, "googlenet", dropout=0.0, dropout_aux=0.0).train()
-    ours = models.googlenet(dropout=0.0, dropout_aux=0.0)
+    theirs = theirs_of(torchvision, "googlenet", dropout=0.0, dropout_aux=0.0).train().double()
+    ours = models.googlenet(dropout=0.0, dropout_aux=0.0).to("float64")
     ours.load_state_dict({key: value.numpy() for key, value in theirs.state_dict().items()})
-    x = images(64)
+    x = images(64).astype(np.float64)  # batch norms of a few values multiply what is rounded
     got, expected = ours(x), theirs(torch.tensor(x))
     assert got._fields == expected._fields
     for a, b in zip(got, expected, strict=True):
-        assert error(a.detach().numpy(), b.detach().numpy()) <= 1e-5
+        assert error(a.detach().numpy(), b.detach().numpy()) <= 1e-9
 
 
 def test_old_names_of_a_densenet(torchvision, tmp_path):
