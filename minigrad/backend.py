@@ -66,6 +66,10 @@ def same_device(values: list) -> bool:
 
 def floating(name: str, x: Any) -> Any:
     """x, with a nested list made an array, or a TypeError that asks for floating numbers."""
+    if isinstance(x, (tuple, list)) and any(hasattr(v, "_array") for v in x):
+        fields = getattr(x, "_fields", ())
+        which = f"one of its fields {', '.join(fields)}" if fields else "one of them"
+        raise TypeError(f"{name} needs one tensor, got a {type(x).__name__} of {len(x)}: pass {which}")
     x = given(x)
     if raw(x).dtype.kind != "f":
         raise TypeError(f"{name} needs a floating x, got {raw(x).dtype}: convert it with .to('float32')")

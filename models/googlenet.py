@@ -129,7 +129,11 @@ class GoogLeNet(Module):
         width: float = 1.0,
     ):
         w = scaled(width)
-        cells = {name: tuple(map(w, channels)) for name, channels in INCEPTIONS.items()}
+        cells, outputs, inputs = {}, {}, w(192)
+        for name, (_, *channels) in INCEPTIONS.items():  # rounded for each branch: what comes in is what they make
+            one, reduce3, three, reduce5, five, pooled = map(w, channels)
+            cells[name] = (inputs, one, reduce3, three, reduce5, five, pooled)
+            inputs = outputs[name] = one + three + five + pooled
         self.aux_logits = aux_logits
         self.transform_input = transform_input
         #                                                                                     output at 224
@@ -151,11 +155,11 @@ class GoogLeNet(Module):
         self.maxpool4 = MaxPool2d(2 if batch_norm else 3, 2, ceil_mode=True)  #           832 x   7 x   7
         self.inception5a = Inception(cells["5a"], batch_norm)
         self.inception5b = Inception(cells["5b"], batch_norm)
-        self.aux1 = AuxiliaryHead(w(512), num_classes, batch_norm, dropout_aux, w) if aux_logits else None
-        self.aux2 = AuxiliaryHead(w(528), num_classes, batch_norm, dropout_aux, w) if aux_logits else None
+        self.aux1 = AuxiliaryHead(outputs["4a"], num_classes, batch_norm, dropout_aux, w) if aux_logits else None
+        self.aux2 = AuxiliaryHead(outputs["4d"], num_classes, batch_norm, dropout_aux, w) if aux_logits else None
         self.avgpool = AdaptiveAvgPool2d((1, 1))  #                                      1024 x   1 x   1
         self.dropout = Dropout(dropout)
-        self.fc = Linear(w(1024), num_classes)  #                                             num_classes
+        self.fc = Linear(outputs["5b"], num_classes)  #                                             num_classes
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

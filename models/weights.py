@@ -25,12 +25,17 @@ def load_weights(model: M, path: Path | None, rename: Callable[[str], str | None
         rename: the new name for each key of the file; None leaves an entry out.
 
     Raises:
+        FileNotFoundError: there is no such file.
         ValueError: the file is damaged or does not fit the model; names it, and lists what is missing, unexpected or of
             another shape.
     """
     if path is None:
         return model
-    state: Any = nn.load(path)
+    try:
+        state: Any = nn.load(path)
+    except FileNotFoundError as error:
+        error.add_note("`weights` is the path of a file: nothing is downloaded, and names of weights are not known")
+        raise
     for name in WRAPPERS:
         if isinstance(state.get(name), Mapping):
             state = state[name]

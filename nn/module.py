@@ -109,6 +109,11 @@ class Module:
                 f"{type(self).__name__}.{name} is a Parameter, and a plain {type(value).__name__} in its place would "
                 f"not be learned: assign an nn.Parameter, or write the values with .copy_(values) under no_grad()"
             )
+        if isinstance(held, Module) and not isinstance(value, Module) and value is not None:
+            raise TypeError(
+                f"{type(self).__name__}.{name} is a {type(held).__name__}, and a {type(value).__name__} in its place "
+                f"would take its parameters away: assign a Module, or None"
+            )
         if isinstance(held, Buffer) and isinstance(value, Tensor) and not isinstance(value, Owned):
             value = Buffer(value.detach(), held.persistent)
         super().__setattr__(name, value)

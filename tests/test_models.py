@@ -255,6 +255,25 @@ def test_the_stride_of_v1_is_in_the_first_convolution(undrawn):
         assert [conv.stride[0] for conv in (block.conv1, block.conv2, block.conv3)] == strides
 
 
+@pytest.mark.parametrize("width", [0.1, 0.3])
+def test_inception_modules_of_any_width_fit_each_other(width):
+    for net, size in ((models.googlenet, 64), (models.googlenet_2014, 224)):
+        out = net(width=width, num_classes=3)(np.zeros((2, 3, size, size), np.float32))
+        assert {v.shape for v in out} == {(2, 3)}
+        with pytest.raises(
+            TypeError, match="cross_entropy needs one tensor, got a Outputs of 3: pass one of its fields"
+        ):
+            mg.cross_entropy(out, np.array([0, 1]))
+
+
+def test_weights_that_are_not_there():
+    with pytest.raises(FileNotFoundError, match="no saved weights at DEFAULT") as caught:
+        models.resnet18(width=0.1, weights="DEFAULT")
+    assert caught.value.__notes__ == [
+        "`weights` is the path of a file: nothing is downloaded, and names of weights are not known"
+    ]
+
+
 # ---- AlexNet's two towers -------------------------------------------------------------------------------------------
 
 

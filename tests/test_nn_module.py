@@ -415,6 +415,15 @@ def test_a_plain_tensor_over_a_parameter_is_refused():
     assert list(layer.state_dict()) == ["weight"]
 
 
+def test_a_module_gives_way_to_modules_only():
+    net = Net()
+    with pytest.raises(TypeError, match=r"Net.head is a Linear, and a int in its place would take its parameters away"):
+        net.head = 3
+    net.head = nn.Tanh()
+    net.head = None
+    assert "head.weight" not in net.state_dict()
+
+
 def test_loading_that_is_not_strict():
     layer = nn.Linear(2, 1)
     bias = layer.bias.tolist()

@@ -133,3 +133,25 @@ def test_lamb_without_its_scale_is_adamw():
         optimizer.step()
         their_optimizer.step()
     close(ours, theirs, 1e-14)
+
+
+@pytest.mark.parametrize(("name", "options"), [("Adam", {"amsgrad": True}), ("SGD", {"momentum": 0.9}), ("SGD", {})])
+def test_a_state_of_pytorch_goes_on_here(name, options, tmp_path):
+    """Its options about how to compute are left out, its counts of steps are numbers, and it has no `form`."""
+    rng = np.random.default_rng(0)
+    start, gradients = rng.standard_normal((3, 4)), rng.standard_normal((6, 3, 4))
+    p, q = mg.tensor(start, requires_grad=True), torch.tensor(start, requires_grad=True)
+    theirs = getattr(torch.optim, name)([q], lr=0.1, **options)
+    for g in gradients[:3]:
+        q.grad = torch.tensor(g)
+        theirs.step()
+    torch.save(theirs.state_dict(), tmp_path / "state.pth")
+    ours = getattr(nn.optim, name)([p], lr=7.0)
+    ours.load_state_dict(nn.load(tmp_path / "state.pth"))
+    with mg.no_grad():
+        p.copy_(q.detach().numpy())
+    for g in gradients[3:]:
+        p.grad, q.grad = mg.tensor(g), torch.tensor(g)
+        ours.step()
+        theirs.step()
+    np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-12)

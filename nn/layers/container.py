@@ -27,6 +27,7 @@ class _Container(Module):
     def _checked(self, layer: Any) -> Module:
         if not isinstance(layer, Module):
             hint = ", an instance: write the brackets" if isinstance(layer, type) and issubclass(layer, Module) else ""
+            hint = ": unpack the list with *" if isinstance(layer, (list, tuple)) else hint
             raise TypeError(f"{type(self).__name__} holds modules{hint}; got {layer!r}")
         return layer
 

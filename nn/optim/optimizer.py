@@ -27,6 +27,8 @@ Group = dict[str, Any]
 # What the first schedule of an optimizer leaves in each group, as in PyTorch: the learning rate that it found. The
 # second schedule of a composition finds what the first one has written, and must not take that for the initial value.
 INITIAL = "initial_lr"
+# Options of PyTorch's optimizers that say how, and not what, they compute: a state from there has them.
+HOW = ("foreach", "fused", "capturable", "differentiable")
 Params = Iterable[Tensor] | Iterable[Group]
 
 
@@ -38,6 +40,8 @@ class Optimizer(ABC):
             changed between steps.
         state: what is remembered about each parameter, filled at its first step.
     """
+
+    not_in_pytorch: tuple[str, ...] = ()  # options that a state from there lacks
 
     def __init__(self, params: Params, defaults: Group):
         if isinstance(params, (Tensor, Module)):
@@ -160,10 +164,10 @@ class Optimizer(ABC):
         new: dict[Tensor, dict[str, Any]] = {}
         for number, kept in state["state"].items():
             p = place[int(number)]
-            new[p] = {name: v if isinstance(v, (int, float)) else _loaded(v, p, name) for name, v in kept.items()}
+            new[p] = {name: _loaded(v, p, name) for name, v in kept.items() if v is not None}
         self.state = new
         for group, saved in zip(self.param_groups, state["param_groups"], strict=True):
-            group.update({name: v for name, v in saved.items() if name != "params"})
+            group.update({name: v for name, v in saved.items() if name not in ("params", *HOW)})
 
     def _check_state(self, state: Mapping[str, Any]) -> None:
         """Raise ValueError for what is no state, or that of an optimizer with other groups or options."""
@@ -176,8 +180,8 @@ class Optimizer(ABC):
         if ours != theirs:
             raise ValueError(f"the state has groups of {theirs} parameters, this optimizer has groups of {ours}")
         for saved in state["param_groups"]:
-            options = sorted(saved.keys() - {"params", INITIAL})
-            if options != sorted(self.defaults):
+            options = sorted(saved.keys() - {"params", INITIAL, *HOW})
+            if sorted({*options, *self.not_in_pytorch}) != sorted(self.defaults):
                 raise ValueError(
                     f"the state is that of another optimizer: its options are {options}, those of "
                     f"{type(self).__name__} are {sorted(self.defaults)}"
@@ -221,8 +225,12 @@ def _copy_for(p: Array, value: Array) -> Array:
     return out
 
 
-def _loaded(value: Any, p: Tensor, name: str) -> Array:
-    """A copy of a remembered array, on the device and in the memory order of its parameter."""
+def _loaded(value: Any, p: Tensor, name: str) -> Any:
+    """A remembered number, or a copy of an array, on the device and in the memory order of its parameter."""
+    if isinstance(value, (int, float)):
+        return value
+    if name == "step":  # PyTorch counts in a tensor
+        return int(asarray(value).item())
     value = asarray(value, device=p.device)
     if value.shape != p.shape:
         raise ValueError(f"the state's {name} has shape {value.shape}, its parameter has shape {p.shape}")

@@ -82,6 +82,8 @@ class SGD(Optimizer):
     tensor([0.7], requires_grad=True)
     """
 
+    not_in_pytorch = ("form",)
+
     def __init__(
         self,
         params: Params,
