@@ -157,6 +157,26 @@ def test_receptive_fields(name, path, field, undrawn):
     assert rows[path].effective_stride == (32, 32)
 
 
+def test_parameters_of_single_layers(undrawn):
+    """Where the sources give them."""
+    expected = {
+        "conv1": 34_944,
+        "conv2": 307_456,
+        "conv3": 885_120,
+        "conv4": 663_936,
+        "conv5": 442_624,
+        "fc6": 37_752_832,
+        "fc7": 16_781_312,
+        "fc8": 4_097_000,
+    }
+    net = models.alexnet_2012()
+    assert {name: parameters(net.get_submodule(name)) for name in expected} == expected
+    net = models.vgg16()
+    assert parameters(net.features) == 14_714_688
+    assert [parameters(net.classifier[i]) for i in (0, 3, 6)] == [102_764_544, 16_781_312, 4_097_000]
+    assert sum(p.size for name, p in net.named_parameters() if name.endswith("weight")) == 138_344_128
+
+
 def test_parameters_of_variants(undrawn):
     for model, count in (
         (models.googlenet(aux_logits=False), 6_624_904),
