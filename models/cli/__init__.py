@@ -1,0 +1,5 @@
+"""The command `minigrad`."""
+
+
+def main() -> None:
+    """Run the command line."""

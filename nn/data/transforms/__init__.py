@@ -1,0 +1,1 @@
+"""What is done to images between the data set and the network."""

@@ -1,0 +1,1 @@
+"""Training: the trainer, its callbacks, metrics, checkpoints, logs, and the papers' recipes."""

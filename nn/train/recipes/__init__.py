@@ -1,0 +1,1 @@
+"""The papers' training settings, a TOML file each."""
