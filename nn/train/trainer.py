@@ -1,0 +1,452 @@
+"""The trainer: epochs of steps, evaluation, and a state from which training goes on bit for bit.
+
+`fit` is the loop that everyone writes; read it, `_epoch` and `_step` first.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+from minigrad import Tensor, asarray, no_grad
+from minigrad.checks import at_least_zero, one_of, positive, positive_int
+from minigrad.nn import utils
+from minigrad.nn.averaging import WeightAverage
+from minigrad.nn.data.loader import DataLoader
+from minigrad.nn.losses.classification import CrossEntropyLoss
+from minigrad.nn.module import Module
+from minigrad.nn.optim.lbfgs import LBFGS
+from minigrad.nn.optim.optimizer import Optimizer
+from minigrad.nn.schedule.plateau import ReduceLROnPlateau
+from minigrad.nn.schedule.scheduler import LRScheduler
+from minigrad.nn.train.callbacks import Callback, Row, metric
+from minigrad.nn.train.checkpoints import Checkpoints
+from minigrad.nn.train.interrupt import Interrupt
+from minigrad.nn.train.metrics import Metrics
+from minigrad.nn.train.scaler import GradScaler
+
+VERSION = 1  # of the state
+
+
+class DivergedError(ArithmeticError):
+    """The loss is nan or infinite: no further step can mend that."""
+
+
+class Trainer:
+    """Trains a classifier on batches (images, labels).
+
+    Args:
+        model: a Module, on the device where it is to be trained. Its output is scores (N, C), or a tuple with those
+            first and the logits of auxiliary heads after them, as GoogLeNet's.
+        optimizer: of the model's parameters.
+        criterion: called with the output and the labels; default: cross entropy.
+        schedule: of the learning rate; its `step()` is called after every epoch or, with schedule_per="step", after
+            every step of the optimizer.
+        monitor: the entry of an epoch's row that `ReduceLROnPlateau` looks at.
+        accumulate: so many batches make one step. The gradient is that of the mean loss over all their samples, as if
+            they were one batch.
+        clip_norm, clip_value: limits for the norm of all gradients together, and for each number in them.
+        average: an average of the weights, such as `nn.averaging.EMA(model)`: updated after each step, and used for
+            evaluation.
+        autocast: "float16" or "bfloat16": compute the forward pass in it where that is safe (`mg.autocast`); with
+            float16 the loss is scaled (`GradScaler`).
+        aux_weight: how much the loss of each auxiliary head counts; 0.3 in GoogLeNet.
+        to_scores: makes scores of the criterion's input, the higher the likelier, where they are something else: the
+            penalties of LeNet-5 (1998) take `lambda penalties: -penalties`.
+        callbacks: told of each step and epoch, in their order.
+        checkpoints: where the state is saved: after every `save_every` epochs, after the last one, and when the
+            training is interrupted.
+        log_every: every so many steps `on_step_end` gets the norm of the gradients too.
+
+    Attributes:
+        epoch, step: how many epochs and steps of the optimizer are done.
+        history: the row of each epoch, a dict with "epoch", "step", "lr", "train_loss", "train_top1", "train_top5", the
+            same with "val_" if there is a validation set, "seconds" and "images_per_second" of the training, and
+            "grad_norms", the norm of each parameter's gradient in the last step. Training accuracies are taken during
+            the epoch, in training mode.
+        stop: set it to end the training after the epoch.
+
+    Ctrl-C (or SIGTERM) ends the step that is under way, saves the state, and then raises KeyboardInterrupt; a second
+    one does not wait.
+
+    Raises:
+        TypeError, ValueError: a bad argument; see each.
+
+    >>> import numpy as np
+    >>> import minigrad as mg
+    >>> from minigrad import nn
+    >>> _ = mg.manual_seed(0)
+    >>> x = np.random.default_rng(0).normal(size=(64, 2)).astype("float32")
+    >>> data = nn.data.ArrayDataset(x, (x[:, 0] > x[:, 1]).astype(int))
+    >>> model = nn.Linear(2, 2)
+    >>> trainer = nn.train.Trainer(model, nn.optim.SGD(model.parameters(), lr=1.0))
+    >>> rows = trainer.fit(nn.data.DataLoader(data, batch_size=16, shuffle=True), epochs=5)
+    >>> rows[-1]["epoch"], rows[-1]["step"], rows[-1]["train_top1"] > 0.9
+    (5, 20, True)
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        optimizer: Optimizer,
+        criterion: Callable[[Tensor, Tensor], Tensor] | None = None,
+        *,
+        schedule: LRScheduler | None = None,
+        schedule_per: str = "epoch",
+        monitor: str = "val_loss",
+        accumulate: int = 1,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        average: WeightAverage | None = None,
+        autocast: str | None = None,
+        aux_weight: float = 0.3,
+        to_scores: Callable[[Tensor], Tensor] = lambda output: output,
+        callbacks: Sequence[Callback] = (),
+        checkpoints: Checkpoints | None = None,
+        save_every: int = 1,
+        log_every: int = 50,
+    ):
+        if not isinstance(model, Module):
+            raise TypeError(f"model must be a Module, got {type(model).__name__}")
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"optimizer must be an Optimizer, got {type(optimizer).__name__}")
+        if isinstance(optimizer, LBFGS):
+            raise TypeError("optimizer must move by one gradient: LBFGS computes the loss many times a step, call it yourself")
+        if isinstance(schedule, ReduceLROnPlateau) and schedule_per != "epoch":
+            raise ValueError("schedule_per must be 'epoch' for ReduceLROnPlateau, whose metric there is once an epoch")
+        self.model = model
+        self.optimizer = optimizer
+        self.criterion = CrossEntropyLoss() if criterion is None else criterion
+        self.schedule = schedule
+        self.schedule_per = one_of("schedule_per", schedule_per, ["epoch", "step"])
+        self.monitor = monitor
+        self.accumulate = positive_int("accumulate", accumulate)
+        self.clip_norm = clip_norm if clip_norm is None else positive("clip_norm", clip_norm)
+        self.clip_value = clip_value if clip_value is None else positive("clip_value", clip_value)
+        self.average = average
+        self.autocast = one_of("autocast", autocast, [None, "float16", "bfloat16"])
+        self.scaler = GradScaler(enabled=autocast == "float16")
+        self.aux_weight = at_least_zero("aux_weight", aux_weight)
+        self.to_scores = to_scores
+        self.callbacks = list(callbacks)
+        self.checkpoints = checkpoints
+        self.save_every = positive_int("save_every", save_every)
+        self.log_every = positive_int("log_every", log_every)
+
+        self.epoch = self.step = 0
+        self.history: list[Row] = []
+        self.stop = False
+        self._metrics: Metrics | None = None  # of the epoch under way
+        self._seconds = 0.0  # that it has taken
+        self._loader: DataLoader | None = None
+        self._loader_state: Mapping[str, Any] | None = None  # for the loader of the next fit
+        self._interrupt = Interrupt()
+
+    # ---- training ---------------------------------------------------------------------------------------------------
+
+    def fit(self, train: Iterable[Any], validation: Iterable[Any] | None = None, epochs: int = 1) -> list[Row]:
+        """Train until `epochs` epochs are done in all; an interrupted epoch is finished first.
+
+        Args:
+            train, validation: batches of (images, labels), arrays or Tensors, from the start for each epoch: loaders, or
+                lists of batches. Only a `DataLoader` can go on in the middle of an epoch.
+            epochs: the number of the last epoch: a training that is resumed after 3 of 10 epochs has 7 to go.
+
+        Returns:
+            The rows of all epochs so far, `history`.
+
+        Raises:
+            DivergedError: the loss is nan or infinite.
+            KeyboardInterrupt: Ctrl-C, after the state was saved.
+        """
+        if self._metrics is not None and not isinstance(train, DataLoader):
+            raise ValueError(f"train must be a DataLoader to go on in the middle of epoch {self.epoch + 1}, got {train!r}")
+        self._loader = train if isinstance(train, DataLoader) else None
+        if self._loader_state is not None and self._loader is not None:
+            self._loader.load_state_dict(self._loader_state)
+        self._loader_state = None
+        self.stop = False
+        with self._told("on_fit_start", "on_fit_end"), self._interrupt:
+            while self.epoch < epochs and not self.stop:
+                row = self._epoch(train)
+                if validation is not None:
+                    row |= {f"val_{name}": v for name, v in _summary(self.evaluate(validation)).items()}
+                if self.schedule is not None and self.schedule_per == "epoch":
+                    self._step_schedule(row)
+                self.epoch += 1
+                self._tell("on_epoch_end", row)
+                self.history.append(row)
+                if self.epoch % self.save_every == 0 or self.epoch >= epochs or self.stop or self._interrupt.noted:
+                    self.save()
+                self._interrupt.check()
+        return self.history
+
+    def _epoch(self, train: Iterable[Any]) -> Row:
+        """Train on all batches that are left of this epoch."""
+        if self._metrics is None:
+            self._metrics, self._seconds = Metrics(), 0.0
+            self._tell("on_epoch_start")
+        self.model.train()
+        before, start = self._seconds, time.perf_counter()
+        group: list[tuple[float, int]] = []  # the loss and the size of each batch of the step under way
+        lr = self.lr
+        for images, labels in train:
+            if not group:
+                self.optimizer.zero_grad()
+            group.append(self._backward(images, labels))
+            if len(group) == self.accumulate:
+                lr = self.lr
+                self._step(group)
+                group = []
+                self._seconds = before + time.perf_counter() - start
+                self._interrupt.check(self._save_within_epoch)
+        if group:
+            lr = self.lr
+            self._step(group)
+        self._seconds = before + time.perf_counter() - start
+        if not self._metrics.count:
+            raise ValueError("train has no batches: a generator can be used up only once, pass a loader or a list")
+        row = {"epoch": self.epoch + 1, "step": self.step, "lr": lr}
+        row |= {f"train_{name}": value for name, value in _summary(self._metrics).items()}
+        row |= {"seconds": self._seconds, "images_per_second": self._metrics.count / self._seconds}
+        row["grad_norms"] = utils.grad_norms(self.model)
+        self.optimizer.zero_grad()  # the memory is of use in the validation
+        self._metrics = None
+        return row
+
+    def _backward(self, images: Any, labels: Any) -> tuple[float, int]:
+        """Add the gradient of the loss of one batch; returns the loss and the number of samples."""
+        images, labels = self._placed(images, labels)
+        with self._autocasting():
+            output = self.model(images)
+            main, *others = output if isinstance(output, tuple) else (output,)
+            loss = self.criterion(main, labels)
+            for other in others:
+                loss = loss + self.aux_weight * self.criterion(other, labels)
+        value, n = loss.item(), len(images)
+        if not math.isfinite(value):
+            raise DivergedError(
+                f"the loss is {value} in step {self.step + 1}, epoch {self.epoch + 1}: lower the learning rate "
+                f"({self.lr:g}), clip the gradients (clip_norm=1.0), or look for bad values in the data"
+            )
+        self.scaler.scale(loss if self.accumulate == 1 else loss * n).backward()
+        self._metrics.update(self.to_scores(main.detach()), labels, value)
+        return value, n
+
+    def _step(self, group: list[tuple[float, int]]) -> None:
+        """Move the parameters by the gradients of a group of batches."""
+        samples = sum(n for _, n in group)
+        self.scaler.unscale_(self.optimizer)
+        if self.accumulate > 1:
+            with no_grad():
+                for p in self.model.parameters():
+                    if p.grad is not None:
+                        p.grad *= 1 / samples
+        row = {"epoch": self.epoch + 1, "step": self.step + 1, "lr": self.lr}
+        row["loss"] = sum(loss * n for loss, n in group) / samples
+        if self.clip_norm is not None or self.clip_value is not None or (self.step + 1) % self.log_every == 0:
+            limit = math.inf if self.clip_norm is None else self.clip_norm
+            row["grad_norm"] = utils.clip_grad_norm_(self.model.parameters(), limit).item()
+            if self.clip_value is not None:
+                utils.clip_grad_value_(self.model.parameters(), self.clip_value)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.step += 1
+        if self.average is not None:
+            self.average.update(self.model)
+        if self.schedule is not None and self.schedule_per == "step":
+            self._step_schedule(row)
+        self._tell("on_step_end", row)
+
+    def _step_schedule(self, row: Row) -> None:
+        if isinstance(self.schedule, ReduceLROnPlateau):
+            self.schedule.step(metric(row, self.monitor))
+        else:
+            self.schedule.step()  # type: ignore[union-attr]
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the first group of parameters."""
+        return self.optimizer.param_groups[0]["lr"]
+
+    # ---- evaluation -------------------------------------------------------------------------------------------------
+
+    def evaluate(self, batches: Iterable[Any]) -> Metrics:
+        """Loss and accuracies in evaluation mode, with the averaged weights if there is an average.
+
+        Several views of each image, (N, views, C, H, W) as `TenCrop` gives them, are judged by the mean of their
+        probabilities; their loss is the cross entropy of that mean.
+
+        Raises:
+            ValueError: no batches.
+        """
+        metrics = Metrics()
+        with self.evaluating():
+            for images, labels in batches:
+                images, labels = self._placed(images, labels)
+                if images.ndim == 5:
+                    scores = mg.log(self._probabilities(images))
+                    loss = mg.cross_entropy(scores, labels)
+                else:
+                    with self._autocasting():
+                        output = self.model(images)
+                        scores, loss = self.to_scores(output), self.criterion(output, labels)
+                metrics.update(scores, labels, loss.item())
+        if not metrics.count:
+            raise ValueError("batches is empty: there is nothing to evaluate on")
+        return metrics
+
+    def predict(self, images: Any) -> np.ndarray:
+        """The probability of each class, float32 (N, C), for images (N, C, H, W) or several views (N, views, C, H, W)."""
+        with self.evaluating():
+            return self._probabilities(self._placed(images)[0]).to("cpu").numpy()
+
+    @contextmanager
+    def evaluating(self) -> Iterator[Module]:
+        """The model as it is evaluated: in evaluation mode, with the averaged weights, and nothing is recorded."""
+        modes = [(module, module.training) for module in self.model.modules()]
+        average = self.average if self.average is not None and self.average.n_averaged else None
+        try:
+            self.model.eval()
+            with no_grad(), nullcontext() if average is None else average.applied_to(self.model):
+                yield self.model
+        finally:
+            for module, mode in modes:
+                module.training = mode
+
+    def _probabilities(self, images: Tensor) -> Tensor:
+        views = images.shape[1] if images.ndim == 5 else 1
+        with self._autocasting():
+            scores = self.to_scores(self.model(images.reshape(-1, *images.shape[-3:])))
+        return mg.softmax(scores.to("float32"), axis=1).reshape(-1, views, scores.shape[1]).mean(axis=1)
+
+    def _autocasting(self) -> Any:
+        return nullcontext() if self.autocast is None else mg.autocast(self.autocast)
+
+    def _placed(self, *arrays: Any) -> list[Tensor]:
+        """The arrays as Tensors where the model is."""
+        device = next(self.model.parameters()).device
+        return [asarray(array).to(device) for array in arrays]
+
+    # ---- stopping and going on --------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is needed to go on bit for bit: everything that learns, the random numbers, the loader's place."""
+        return {
+            "version": VERSION,
+            "epoch": self.epoch,
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": None if self.schedule is None else self.schedule.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "callbacks": [[type(callback).__name__, callback.state_dict()] for callback in self.callbacks],
+            "metrics": None if self._metrics is None else self._metrics.state_dict(),
+            "seconds": self._seconds,
+            "history": self.history,
+            "loader": self._loader_state if self._loader is None else self._loader.state_dict(),
+            "random": mg.get_rng_state(),
+            "generators": [g.bit_generator.state for g in self._generators()],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on exactly where the trainer of `state_dict()` was; it must have been made of the same parts.
+
+        Raises:
+            ValueError: a state of other parts; nothing has been changed then.
+        """
+        if state.get("version") != VERSION:
+            raise ValueError(f"state must be a trainer's of version {VERSION}, got version {state.get('version')!r}")
+        for part in ("schedule", "average"):
+            if (state[part] is None) != (getattr(self, part) is None):
+                raise ValueError(f"the state was saved {'without' if state[part] is None else 'with'} a {part}")
+        ours, theirs = [type(c).__name__ for c in self.callbacks], [name for name, _ in state["callbacks"]]
+        if ours != theirs or len(self._generators()) != len(state["generators"]):
+            raise ValueError(f"the state was saved with the callbacks {theirs}, the trainer has {ours}")
+        before = self.state_dict()
+        try:
+            self._load(state)
+        except BaseException:
+            self._load(before)
+            raise
+
+    def _load(self, state: Mapping[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.schedule is not None:
+            self.schedule.load_state_dict(state["schedule"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.scaler.load_state_dict(state["scaler"])
+        for callback, (_, kept) in zip(self.callbacks, state["callbacks"], strict=True):
+            callback.load_state_dict(kept)
+        self._metrics = None
+        if state["metrics"] is not None:
+            self._metrics = Metrics()
+            self._metrics.load_state_dict(state["metrics"])
+        self.epoch, self.step, self._seconds = state["epoch"], state["step"], state["seconds"]
+        self.history = [dict(row) for row in state["history"]]
+        self._loader, self._loader_state = None, state["loader"]
+        mg.set_rng_state(state["random"])
+        for generator, kept in zip(self._generators(), state["generators"], strict=True):
+            generator.bit_generator.state = kept
+
+    def _generators(self) -> list[np.random.Generator]:
+        """Those that layers were given, such as dropout, each once."""
+        found = [getattr(module, "generator", None) for module in self.model.modules()]
+        return list({id(g): g for g in found if g is not None}.values())
+
+    def save(self) -> None:
+        """Write a checkpoint now, if there is a place for them."""
+        if self.checkpoints is not None:
+            last = self.history[-1] if self.history and self._metrics is None else {}
+            numbers = {name: value for name, value in last.items() if isinstance(value, float)}
+            self.checkpoints.save(self.state_dict(), self.step, numbers)
+
+    def resume(self) -> bool:
+        """Load the newest checkpoint; False if there is none yet.
+
+        Raises:
+            ValueError: none of the checkpoints can be read, or it is of other parts.
+        """
+        found = None if self.checkpoints is None else self.checkpoints.latest()
+        if found is None:
+            return False
+        path, state = found
+        try:
+            self.load_state_dict(state)
+        except ValueError as error:
+            error.add_note(f"while resuming from {path}")
+            raise
+        return True
+
+    def _save_within_epoch(self) -> bool:
+        """Save after a step; False where that is no place to go on from, as after the last step of an epoch."""
+        if self._loader is not None and self._loader.state_dict()["batch"] == 0:
+            return False  # all batches are through: the epoch is finished first, and saved then
+        if self._loader is not None:
+            self.save()
+        return True
+
+    def _tell(self, event: str, *args: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, event)(self, *args)
+
+    @contextmanager
+    def _told(self, start: str, end: str) -> Iterator[None]:
+        self._tell(start)
+        try:
+            yield
+        finally:
+            self._tell(end)
+
+
+def _summary(metrics: Metrics) -> dict[str, float]:
+    return {name: getattr(metrics, name) for name in ("loss", "top1", "top5")}
