@@ -245,6 +245,26 @@ class Draws:
             )
 
 
+@contextmanager
+def drawing_from(generator: np.random.Generator) -> Iterator[None]:
+    """Let this thread draw from a generator wherever it would draw from a default one.
+
+    A loader's workers draw in no order that could be told beforehand; what a batch draws from a generator of its own is
+    the same at every run.
+
+    >>> with drawing_from(np.random.default_rng(0)):
+    ...     a = rand(3)
+    >>> bool((rand(3, generator=np.random.default_rng(0)) == a).all())
+    True
+    """
+    before = _local.stand_ins
+    _local.stand_ins = {**before, **{id(default): generator for default in _defaults.values()}}
+    try:
+        yield
+    finally:
+        _local.stand_ins = before
+
+
 class _Local(threading.local):
     stand_ins: dict[int, np.random.Generator] = {}  # noqa: RUF012 (replaced as a whole, never changed)
     notes: tuple[Draws, ...] = ()
