@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
@@ -18,7 +19,7 @@ class TableLR(ClosedForm):
 
     Args:
         optimizer: whose learning rates are set; its own "lr" plays no part.
-        table: pairs of a learning rate and for how many steps it holds; of the last one None: from then on.
+        table: pairs of a learning rate and for how many steps it holds; of the last one None, or inf: from then on.
         last_epoch: -1 to begin, or the number of the last step.
 
     Raises:
@@ -42,7 +43,7 @@ class TableLR(ClosedForm):
         rates, lengths = (list(column) for column in zip(*rows, strict=True))
         if any(not rate >= 0 for rate in rates):
             raise ValueError(f"the learning rates of a table must be at least 0, got {rates}")
-        if lengths[-1] is not None or any(not isinstance(length, int) or length < 1 for length in lengths[:-1]):
+        if lengths[-1] not in (None, math.inf) or any(not isinstance(length, int) or length < 1 for length in lengths[:-1]):
             raise ValueError(f"the lengths of a table must be positive integers and, at last, None, got {lengths}")
         self.rates = rates
         self.ends = list(accumulate(lengths[:-1]))

@@ -222,7 +222,7 @@ class Trainer:
 
     def _backward(self, images: Any, labels: Any) -> tuple[float, int]:
         """Add the gradient of the loss of one batch; returns the loss and the number of samples."""
-        images, labels = self._placed(images, labels)
+        images, labels = self.placed(images, labels)
         with self._autocasting():
             output = self.model(images)
             main, *others = output if isinstance(output, tuple) else (output,)
@@ -289,7 +289,7 @@ class Trainer:
         metrics = Metrics()
         with self.evaluating():
             for images, labels in batches:
-                images, labels = self._placed(images, labels)
+                images, labels = self.placed(images, labels)
                 if images.ndim == 5:
                     scores = mg.log(self._probabilities(images))
                     loss = mg.cross_entropy(scores, labels)
@@ -305,7 +305,7 @@ class Trainer:
     def predict(self, images: Any) -> np.ndarray:
         """The probability of each class, float32 (N, C), for images (N, C, H, W) or several views (N, views, C, H, W)."""
         with self.evaluating():
-            return self._probabilities(self._placed(images)[0]).to("cpu").numpy()
+            return self._probabilities(self.placed(images)[0]).to("cpu").numpy()
 
     @contextmanager
     def evaluating(self) -> Iterator[Module]:
@@ -329,7 +329,7 @@ class Trainer:
     def _autocasting(self) -> Any:
         return nullcontext() if self.autocast is None else mg.autocast(self.autocast)
 
-    def _placed(self, *arrays: Any) -> list[Tensor]:
+    def placed(self, *arrays: Any) -> list[Tensor]:
         """The arrays as Tensors where the model is."""
         device = next(self.model.parameters()).device
         return [asarray(array).to(device) for array in arrays]
