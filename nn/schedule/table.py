@@ -43,7 +43,9 @@ class TableLR(ClosedForm):
         rates, lengths = (list(column) for column in zip(*rows, strict=True))
         if any(not rate >= 0 for rate in rates):
             raise ValueError(f"the learning rates of a table must be at least 0, got {rates}")
-        if lengths[-1] not in (None, math.inf) or any(not isinstance(length, int) or length < 1 for length in lengths[:-1]):
+        if lengths[-1] not in (None, math.inf) or any(
+            not isinstance(length, int) or length < 1 for length in lengths[:-1]
+        ):
             raise ValueError(f"the lengths of a table must be positive integers and, at last, None, got {lengths}")
         self.rates = rates
         self.ends = list(accumulate(lengths[:-1]))

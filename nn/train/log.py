@@ -1,64 +1,61 @@
-"""The log of a run: a line of JSON for every epoch and some steps, and a table of the epochs."""
+"""The log of a training run: a file of JSON lines, a row for each epoch and for some of the steps."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from minigrad.nn.files import write_atomically
-from minigrad.nn.train.callbacks import Callback, Row
-
-if TYPE_CHECKING:
-    from minigrad.nn.train.trainer import Trainer
+Row = dict[str, Any]
 
 
-class RunLog(Callback):
-    """Write `log.jsonl`, a JSON object in each line, and `log.csv`, the epochs as a table, into a folder.
+def read_log(path: str | os.PathLike[str]) -> list[Row]:
+    """The rows of a log.jsonl, in the order in which they were written.
 
-    A line with "kind": "epoch" is a row of `Trainer.history`; one with "kind": "step", for every `log_every`-th step of
-    the trainer, has "epoch", "step", "lr", "loss" and "grad_norm". Numbers that are no numbers are NaN and Infinity, as
-    Python's json reads them. When a training goes on from a checkpoint, lines of later steps are taken out: the log of
-    a run that was interrupted reads as if it had not been.
+    A run that is killed while it writes leaves a last line without its end: that one is passed over, for what it was
+    to say is lost. Any other line that is no row is an error, since then the file is not what it is taken for.
 
     Args:
-        folder: where the files are; made if it is not there.
+        path: the file: a JSON object with a "kind" on each line. NaN and Infinity are numbers.
 
     Raises:
-        OSError: the files cannot be written; names them.
-        ValueError: log.jsonl is there and is not such a log.
+        OSError: the file cannot be read.
+        ValueError: a damaged line; names the file, the line's number and the fault.
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "log.jsonl")
+    ...     _ = path.write_text('{"kind": "epoch", "epoch": 1, "train_loss": NaN}\\n{"kind": "epo')
+    ...     read_log(path)
+    [{'kind': 'epoch', 'epoch': 1, 'train_loss': nan}]
     """
+    path = Path(path)
+    *lines, rest = path.read_bytes().split(b"\n")  # the rest after the last end of a line: nothing, or a torn line
+    rows = [_row(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+    return [*rows, _row(rest, f"{path}, the last line")] if _is_whole(rest) else rows
 
-    def __init__(self, folder: str | os.PathLike[str]):
-        self.path = Path(folder) / "log.jsonl"
-        self.table = Path(folder) / "log.csv"
 
-    def on_fit_start(self, trainer: Trainer) -> None:
-        """Keep what leads up to this step."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        rows = read_log(self.path) if self.path.exists() else []
-        kept = [row for row in rows if row["step"] <= trainer.step and (row["kind"] == "step" or row["epoch"] <= trainer.epoch)]
-        write_atomically(self.path, "".join(json.dumps(row) + "\n" for row in kept).encode())
+def _is_whole(rest: bytes) -> bool:
+    """Whether a line without its end has lost no more than that; a beginning of an object is no JSON."""
+    try:
+        json.loads(rest.decode())
+    except ValueError:
+        return False
+    return True
 
-    def on_step_end(self, trainer: Trainer, row: Row) -> None:
-        """Add a line for every `log_every`-th step."""
-        if row["step"] % trainer.log_every == 0:
-            self._add({"kind": "step", **row})
 
-    def on_epoch_end(self, trainer: Trainer, row: Row) -> None:
-        """Add a line, and write the table anew."""
-        self._add({"kind": "epoch", **row})
-        text = io.StringIO(newline="")
-        rows = [*trainer.history, row]
-        names = dict.fromkeys(name for r in rows for name, value in r.items() if not isinstance(value, dict))
-        writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_atomically(self.table, text.getvalue().encode())
+def _row(line: bytes, where: str) -> Row:
+    """What a line says."""
+    try:
+        row = json.loads(line.decode())
+    except ValueError as error:
+        raise ValueError(f"{where} is damaged, it is not JSON ({error}): {_shown(line)}") from error
+    if not isinstance(row, dict) or not isinstance(row.get("kind"), str):
+        raise ValueError(f'{where} is no row of a log, an object with a "kind": {_shown(line)}')
+    return row
 
-    def _add(self, row: Row) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+
+def _shown(line: bytes) -> str:
+    text = repr(line.decode(errors="backslashreplace"))
+    return text if len(text) <= 80 else f"{text[:60]}... ({len(line)} bytes)"

@@ -91,6 +91,8 @@ def find_lr(
         trainer.optimizer.zero_grad()
         trainer.load_state_dict(before)
     if len(lrs) < 3:
-        raise ValueError(f"the loss diverges at once, at a learning rate of {start:g}: begin lower, or look at the data")
+        raise ValueError(
+            f"the loss diverges at once, at a learning rate of {start:g}: begin lower, or look at the data"
+        )
     slopes = np.gradient(losses, [math.log(lr) for lr in lrs])
     return LRCurve(lrs, losses, lrs[int(slopes.argmin())])

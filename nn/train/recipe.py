@@ -131,7 +131,9 @@ class Recipe:
         kinds = {"int": int, "str": str, "bool": bool, "Table": dict, "list[Table]": list}
         for key, value in table.items():
             if type(value) is not kinds[fields[key].type]:  # type: ignore[index]
-                raise ValueError(f"the recipe {table['name']} must have {key} as a {kinds[fields[key].type].__name__}, got {value!r}")  # type: ignore[index]
+                raise ValueError(
+                    f"the recipe {table['name']} must have {key} as a {kinds[fields[key].type].__name__}, got {value!r}"
+                )  # type: ignore[index]
         return cls(**table)
 
     def changed(self, changes: Mapping[str, Any]) -> Self:
@@ -261,7 +263,7 @@ class Recipe:
         known = inspect.signature(make).parameters
         if unknown := sorted(options.keys() - known):
             raise ValueError(
-                f"the recipe {self.name}: {part} {table['name']} has no option {unknown}; it has {list(known)[len(first):]}"
+                f"the recipe {self.name}: {part} {table['name']} has no option {unknown}; it has {list(known)[len(first) :]}"
             )
         return make(*first, **options)
 
@@ -270,5 +272,7 @@ def _look_up(module: ModuleType, name: str, what: str) -> Callable[..., Any]:
     found = getattr(module, name, None) if isinstance(name, str) else None
     if not callable(found):
         near = difflib.get_close_matches(str(name), dir(module), n=1)
-        raise ValueError(f"{what} must be a name in {module.__name__}, got {name!r}" + (f": did you mean {near[0]}?" if near else ""))
+        raise ValueError(
+            f"{what} must be a name in {module.__name__}, got {name!r}" + (f": did you mean {near[0]}?" if near else "")
+        )
     return found

@@ -117,7 +117,9 @@ class Trainer:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer must be an Optimizer, got {type(optimizer).__name__}")
         if isinstance(optimizer, LBFGS):
-            raise TypeError("optimizer must move by one gradient: LBFGS computes the loss many times a step, call it yourself")
+            raise TypeError(
+                "optimizer must move by one gradient: LBFGS computes the loss many times a step, call it yourself"
+            )
         if isinstance(schedule, ReduceLROnPlateau) and schedule_per != "epoch":
             raise ValueError("schedule_per must be 'epoch' for ReduceLROnPlateau, whose metric there is once an epoch")
         self.model = model
@@ -154,8 +156,8 @@ class Trainer:
         """Train until `epochs` epochs are done in all; an interrupted epoch is finished first.
 
         Args:
-            train, validation: batches of (images, labels), arrays or Tensors, from the start for each epoch: loaders, or
-                lists of batches. Only a `DataLoader` can go on in the middle of an epoch.
+            train, validation: batches of (images, labels), arrays or Tensors, from the start for each epoch: loaders,
+                or lists of batches. Only a `DataLoader` can go on in the middle of an epoch.
             epochs: the number of the last epoch: a training that is resumed after 3 of 10 epochs has 7 to go.
 
         Returns:
@@ -166,7 +168,9 @@ class Trainer:
             KeyboardInterrupt: Ctrl-C, after the state was saved.
         """
         if self._metrics is not None and not isinstance(train, DataLoader):
-            raise ValueError(f"train must be a DataLoader to go on in the middle of epoch {self.epoch + 1}, got {train!r}")
+            raise ValueError(
+                f"train must be a DataLoader to go on in the middle of epoch {self.epoch + 1}, got {train!r}"
+            )
         self._loader = train if isinstance(train, DataLoader) else None
         if self._loader_state is not None and self._loader is not None:
             self._loader.load_state_dict(self._loader_state)
@@ -303,7 +307,7 @@ class Trainer:
         return metrics
 
     def predict(self, images: Any) -> np.ndarray:
-        """The probability of each class, float32 (N, C), for images (N, C, H, W) or several views (N, views, C, H, W)."""
+        """The probability of each class, float32 (N, C), for images (N, C, H, W) or views of them (N, views, C, H, W)."""
         with self.evaluating():
             return self._probabilities(self.placed(images)[0]).to("cpu").numpy()
 
