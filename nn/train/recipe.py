@@ -262,9 +262,8 @@ class Recipe:
         options = {name: value for name, value in table.items() if name != "name"}
         known = inspect.signature(make).parameters
         if unknown := sorted(options.keys() - known):
-            raise ValueError(
-                f"the recipe {self.name}: {part} {table['name']} has no option {unknown}; it has {list(known)[len(first) :]}"
-            )
+            there = list(known)[len(first) :]
+            raise ValueError(f"the recipe {self.name}: {part} {table['name']} has no option {unknown}; it has {there}")
         return make(*first, **options)
 
 
