@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -124,6 +124,16 @@ def shapes_of(images: Images) -> np.ndarray:
     return np.array([image.shape for image in images])
 
 
+def blocks(images: np.ndarray, values: int = 2**18) -> Iterator[slice]:
+    """Slices of a batch of about so many values each, which the cache holds; at least one image.
+
+    >>> list(blocks(np.zeros((3, 1, 8, 8)), values=128))
+    [slice(0, 2, None), slice(2, 4, None)]
+    """
+    step = max(1, values // max(1, images[:1].size))
+    return (slice(start, start + step) for start in range(0, len(images), step))
+
+
 def need_float(user: Transform, images: np.ndarray) -> None:
     """Refuse images that are not floating.
 
@@ -189,8 +199,3 @@ def per_channel(name: str, value: float | Sequence[float], images: np.ndarray) -
     if values.ndim != 1 or len(values) not in (1, images.shape[1]):
         raise ValueError(f"{name} must be a number or one for each of {images.shape[1]} channels, got {value!r}")
     return values.astype(images.dtype).reshape(-1, 1, 1)
-
-
-def each_image(images: np.ndarray, function: Callable[..., np.ndarray], *drawn: np.ndarray) -> list[np.ndarray]:
-    """function(image, its draws) for each image of a batch."""
-    return [function(image, *draws) for image, *draws in zip(images, *drawn, strict=True)]
