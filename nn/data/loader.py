@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +14,7 @@ import numpy as np
 
 from minigrad.nn.data.dataset import Dataset
 from minigrad.nn.data.sampler import RandomSampler, Sampler, SequentialSampler
-from minigrad.nn.data.workers import in_threads
+from minigrad.nn.data.workers import Processes, in_threads
 from minigrad.random import default_generator, drawing_from
 
 
@@ -114,6 +114,9 @@ class DataLoader:
         num_workers: how many threads or processes make the batches; 0: none, each is made when it is asked for.
         workers: "thread", or "process" for transforms that hold Python's lock: see `minigrad.nn.data.workers`.
         prefetch_factor: how many batches for each worker are made ahead.
+        timeout: seconds to wait for a batch from a process; 0: for ever.
+        persistent_workers: keep the processes from epoch to epoch, with the data set and transforms as they were at
+            first, until the loader is deleted; otherwise each epoch starts its own.
         seed: an integer of at least 0; default: drawn from minigrad's default generator, so that `manual_seed` decides.
 
     Raises:
@@ -143,6 +146,8 @@ class DataLoader:
         num_workers: int = 0,
         workers: str = "thread",
         prefetch_factor: int = 2,
+        timeout: float = 0,
+        persistent_workers: bool = False,
         seed: int | None = None,
     ):
         if not isinstance(dataset, Dataset):
@@ -164,6 +169,13 @@ class DataLoader:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
         if workers not in ("thread", "process"):
             raise ValueError(f'workers must be "thread" or "process", got {workers!r}')
+        if not timeout >= 0:
+            raise ValueError(f"timeout must be at least 0 seconds, got {timeout}")
+        if timeout and not (num_workers and workers == "process"):
+            raise ValueError(
+                f'timeout needs workers="process" and num_workers of at least 1, for a thread cannot be ended: got '
+                f"timeout={timeout}, workers={workers!r} and num_workers={num_workers}"
+            )
         if sampler is not None and shuffle:
             raise ValueError("sampler decides the order, so shuffle must be False with it, got True")
         if sampler is None:
@@ -190,8 +202,11 @@ class DataLoader:
         self.num_workers = num_workers
         self.workers = workers
         self.prefetch_factor = prefetch_factor
+        self.timeout = timeout
+        self.persistent_workers = persistent_workers
         self.seed = int(default_generator().integers(2**63)) if seed is None else int(seed)
         self._position = Position(0)
+        self._idle: Processes | None = None
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
@@ -295,19 +310,33 @@ class DataLoader:
 
     def _iterate(self, here: Position, plan: Plan) -> Iterator[tuple[Any, ...]]:
         total = len(self)
-        make = BatchMaker(self.dataset, self.transform, self.mix, self.batch_size)
-        with closing(self._made(make, plan, range(here.batch, total))) as batches:
+        with closing(self._made(plan, range(here.batch, total))) as batches:
             for batch in batches:
                 here.batch += 1
                 if here.batch == total:
                     here.epoch, here.batch, here.order, here.begun = here.epoch + 1, 0, None, False
+                    batches.close()
                 yield batch
 
-    def _made(self, make: BatchMaker, plan: Plan, numbers: range) -> Iterator[tuple[Any, ...]]:
-        workers = min(self.num_workers, len(numbers))
-        if workers == 0:
+    def _made(self, plan: Plan, numbers: range) -> Generator[tuple[Any, ...]]:
+        make = BatchMaker(self.dataset, self.transform, self.mix, self.batch_size)
+        count = min(self.num_workers, len(self))
+        ahead = count * self.prefetch_factor
+        if count == 0:
             return (make(plan, number) for number in numbers)
-        return in_threads(partial(make, plan), numbers, workers, workers * self.prefetch_factor)
+        if self.workers == "thread":
+            return in_threads(partial(make, plan), numbers, count, ahead)
+        return self._made_in_processes(make, plan, numbers, count, ahead)
+
+    def _made_in_processes(self, make: BatchMaker, plan: Plan, numbers: range, count: int, ahead: int):
+        processes, self._idle = self._idle or Processes(make, count, self.timeout or None), None
+        try:
+            yield from processes.run(plan, numbers, ahead)
+        finally:
+            if self.persistent_workers and processes.idle and self._idle is None:
+                self._idle = processes
+            else:
+                processes.close()
 
 
 def checksum(order: np.ndarray) -> int:
