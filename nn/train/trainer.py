@@ -307,7 +307,7 @@ class Trainer:
         return metrics
 
     def predict(self, images: Any) -> np.ndarray:
-        """The probability of each class, float32 (N, C), for images (N, C, H, W) or views of them (N, views, C, H, W)."""
+        """The probability of each class, float32 (N, C): of images (N, C, H, W), or views (N, views, C, H, W)."""
         with self.evaluating():
             return self._probabilities(self.placed(images)[0]).to("cpu").numpy()
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from minigrad.nn.data.transforms.base import Transform, need_float, per_channel
+from minigrad.nn.data.transforms.base import Transform, as_batch, need_float, per_channel
 
 
 class ToFloat(Transform):
@@ -44,6 +45,24 @@ class Normalize(Transform):
         self.mean, self.std = list(np.atleast_1d(mean).tolist()), list(np.atleast_1d(std).tolist())
         if not all(value > 0 for value in self.std):
             raise ValueError(f"std must be positive, got {self.std}")
+
+    @classmethod
+    def fit(cls, images: Any) -> Normalize:
+        """With the mean and standard deviation of each channel of these images; uint8 values are divided by 255.
+
+        Raises:
+            ValueError: a channel that is the same everywhere.
+
+        >>> Normalize.fit(np.array([[[[0, 255]]]], "uint8"))
+        Normalize(mean=[0.5], std=[0.5])
+        """
+        batch = as_batch(images)
+        pixels = [image.reshape(len(image), -1) for image in batch]
+        n = sum(p.shape[1] for p in pixels)
+        mean = sum(p.sum(axis=1, dtype=np.float64) for p in pixels) / n
+        squares = [((p - mean[:, None]) ** 2).sum(axis=1) for p in pixels]
+        scale = 255 if pixels[0].dtype == np.uint8 else 1
+        return cls((mean / scale).tolist(), (np.sqrt(sum(squares) / n) / scale).tolist())
 
     def apply(self, images: np.ndarray, *drawn: np.ndarray) -> np.ndarray:
         """(N, C, H, W), of the same dtype."""

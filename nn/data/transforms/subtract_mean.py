@@ -33,8 +33,12 @@ class SubtractMean(Transform):
             raise ValueError(f"mean must be (C, H, W) or (C, 1, 1), got shape {self.mean.shape}")
 
     @classmethod
-    def fit(cls, images: Any) -> SubtractMean:
+    def fit(cls, images: Any, per_channel: bool = False) -> SubtractMean:
         """With the mean of these images of one size; uint8 values are divided by 255, as `ToFloat` does.
+
+        Args:
+            images: (N, C, H, W).
+            per_channel: one number for each channel, over all pixels.
 
         Raises:
             ValueError: images of different sizes.
@@ -42,7 +46,8 @@ class SubtractMean(Transform):
         batch = as_batch(images)
         if isinstance(batch, list):
             raise ValueError("images must be of one size for SubtractMean.fit: crop or resize them before")
-        return cls(batch.mean(axis=0, dtype=np.float64) / (255 if batch.dtype == np.uint8 else 1))
+        mean = batch.mean(axis=0, dtype=np.float64) / (255 if batch.dtype == np.uint8 else 1)
+        return cls(mean.mean(axis=(1, 2), keepdims=True) if per_channel else mean)
 
     def apply(self, images: np.ndarray, *drawn: np.ndarray) -> np.ndarray:
         """(N, C, H, W), of the same dtype."""
