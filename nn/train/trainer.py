@@ -118,7 +118,7 @@ class Trainer:
             raise TypeError(f"optimizer must be an Optimizer, got {type(optimizer).__name__}")
         if isinstance(optimizer, LBFGS):
             raise TypeError(
-                "optimizer must move by one gradient: LBFGS computes the loss many times a step, call it yourself"
+                "optimizer must take one gradient a step, LBFGS asks for many: call it yourself"
             )
         if isinstance(schedule, ReduceLROnPlateau) and schedule_per != "epoch":
             raise ValueError("schedule_per must be 'epoch' for ReduceLROnPlateau, whose metric there is once an epoch")
@@ -169,14 +169,14 @@ class Trainer:
         """
         if self._metrics is not None and not isinstance(train, DataLoader):
             raise ValueError(
-                f"train must be a DataLoader to go on in the middle of epoch {self.epoch + 1}, got {train!r}"
+                f"train must be a DataLoader to go on in the middle of epoch {self.epoch + 1}, got {type(train).__name__}"
             )
         self._loader = train if isinstance(train, DataLoader) else None
         if self._loader_state is not None and self._loader is not None:
             self._loader.load_state_dict(self._loader_state)
         self._loader_state = None
         self.stop = False
-        with self._told("on_fit_start", "on_fit_end"), self._interrupt:
+        with self._told("on_fit_start", "on_fit_end"), self._interrupt, self._keeping_place():
             while self.epoch < epochs and not self.stop:
                 row = self._epoch(train)
                 if validation is not None:
@@ -430,6 +430,15 @@ class Trainer:
             error.add_note(f"while resuming from {path}")
             raise
         return True
+
+    @contextmanager
+    def _keeping_place(self) -> Iterator[None]:
+        """After an error or a Ctrl-C in the middle of an epoch, have the next `fit` go on there."""
+        try:
+            yield
+        finally:
+            if self._metrics is not None and self._loader is not None:
+                self._loader_state = self._loader.state_dict()
 
     def _save_within_epoch(self) -> bool:
         """Save after a step; False where that is no place to go on from, as after the last step of an epoch."""
