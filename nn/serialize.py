@@ -79,11 +79,7 @@ def save(obj: Module | Mapping[Any, Any], path: str | os.PathLike[str]) -> None:
     ...     nn.load(pathlib.Path(folder, "checkpoint.safetensors"))["epoch"]
     3
     """
-    write_state(obj, Path(path))
-
-
-def write_state(obj: Module | Mapping[Any, Any], path: Path, mark: str = "") -> None:
-    """What `save` does; `mark` begins the temporary name, as in `replacing`."""
+    path = Path(path)
     suffix = path.suffix.lower()
     if suffix in (".pth", ".pt"):
         raise ValueError(
@@ -98,14 +94,14 @@ def write_state(obj: Module | Mapping[Any, Any], path: Path, mark: str = "") -> 
     state = obj.state_dict() if isinstance(obj, Module) else obj
     text = None
     if npz or all(isinstance(name, str) and device_of(value) is not None for name, value in state.items()):
-        arrays = {name: _plain(name, value, npz) for name, value in state.items()}
+        arrays = {name: plain_array(name, value, npz) for name, value in state.items()}
     else:
-        text, arrays = nested.pack(state, _plain)
-    with replacing(path, mark) as file:
+        text, arrays = nested.pack(state, plain_array)
+    with replacing(path) as file:
         if npz:
             _write_npz(file, arrays)
         else:
-            _write_safetensors(file, arrays, text)
+            write_safetensors(file, arrays, text)
 
 
 def load(path: str | os.PathLike[str]) -> dict[Any, Any]:
@@ -225,7 +221,8 @@ def _is_safetensors(head: bytes) -> bool:
     return head[8:9] == b"{"
 
 
-def _write_safetensors(file: BinaryIO, arrays: dict[str, np.ndarray], text: str | None) -> None:
+def write_safetensors(file: BinaryIO, arrays: dict[str, np.ndarray], text: str | None) -> None:
+    """Write what `nested.pack` gave, or a flat state, which has no text."""
     if "__metadata__" in arrays:
         raise UnreadableError("safetensors keeps the name '__metadata__' for itself: rename that array")
     metadata = None if text is None else {nested.KEY: text}
@@ -320,7 +317,7 @@ def _read_npy(archive: Archive, name: str) -> Tensor:
 # ---- what both writers need -----------------------------------------------------------------------------------------
 
 
-def _plain(name: Any, value: Any, npz: bool = False) -> np.ndarray:
+def plain_array(name: Any, value: Any, npz: bool = False) -> np.ndarray:
     """A NumPy array in row-major order: safetensors (0.8) writes the memory of any other order as if it were this."""
     array = raw(np.asarray(value) if isinstance(value, np.generic) else value)
     known = device_of(array) is not None and array.dtype.kind in "fiub" and array.dtype.itemsize <= 8

@@ -33,3 +33,6 @@ __all__ = [
     "recipe",
     "top_k_accuracy",
 ]
+from minigrad.nn.train.checkpoints import Checkpoints
+
+__all__ = ["Checkpoints"]
