@@ -6,7 +6,7 @@ if __name__ != "minigrad.nn":
         f"the first does not know: use `from minigrad import nn`"
     )
 
-from minigrad.nn import averaging, data, init, optim, schedule, utils
+from minigrad.nn import averaging, data, init, optim, schedule, train, utils
 from minigrad.nn.layers.activation import (
     CELU,
     ELU,
@@ -262,5 +262,6 @@ __all__ = [
     "optim",
     "save",
     "schedule",
+    "train",
     "utils",
 ]
