@@ -6,6 +6,7 @@ historical convolutional networks.
 
 from minigrad import cuda, interop  # noqa: F401 (NumPy calls interop through Tensor)
 from minigrad.anomaly import detect_anomaly
+from minigrad.autocast import autocast, is_autocast_enabled
 from minigrad.backend import cuda_is_available, why_no_gpu, xp
 from minigrad.checkpointing import checkpoint
 from minigrad.creation import arange, from_dlpack, full, ones, tensor, zeros
@@ -24,6 +25,7 @@ __all__ = [
     "Tensor",
     "arange",
     "asarray",
+    "autocast",
     "check_gradients",
     "checkpoint",
     "cuda",
@@ -37,6 +39,7 @@ __all__ = [
     "graph",
     "hessian",
     "hvp",
+    "is_autocast_enabled",
     "is_grad_enabled",
     "jacobian",
     "jvp",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from minigrad.autocast import autocast
 from minigrad.contract import Op, Plan
 from minigrad.engine import Node
 from minigrad.gradmode import Watcher, enable_grad, mode
@@ -20,7 +21,8 @@ def checkpoint(f: Callable, *args: Any, **kwargs: Any) -> Any:
     Saves the memory of all that f computes on the way to its result, at the price of a second forward pass. What is
     kept are f and its arguments. The derivatives of every order are those without checkpointing, `create_graph`,
     `retain_graph` (the first pass restores the values, and they stay), `grad` through a part of the region, and regions
-    inside regions included. Under `no_grad` this is just the call.
+    inside regions included; f runs again under `autocast` if it did the first time. Under `no_grad` this is just the
+    call.
 
     Random numbers are drawn again as they were, and no generator is touched by that, as long as they come from the
     functions of minigrad: from the default generators or, by `generator=`, from one of yours. Numbers that f takes
@@ -140,6 +142,7 @@ class _Region:
         self.f, self.args, self.kwargs = f, args, kwargs
         self.name = getattr(f, "__name__", type(f).__name__)
         self.draws = Draws()
+        self.precision = autocast(enabled=mode.autocast is not None)
         self.nodes: list[weakref.ref[Node]] = []
         self.kinds: list[_Kind] = []
         self.read: list[_Read] = []
@@ -172,7 +175,7 @@ class _Region:
                     f"before the change, or change a copy of it"
                 )
         trace = _Trace()
-        with self.draws.replaying(), enable_grad():
+        with self.draws.replaying(), enable_grad(), self.precision:
             _traced(trace, (trace,), self.f, self.args, self.kwargs)
         self._compare([_kind(node) for node in trace.nodes])
         old_of: dict[Node, Node] = {}

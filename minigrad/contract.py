@@ -67,6 +67,7 @@ class Op:
         self.rules: dict[str, tuple[Rule, tuple[str, ...]]] = {}
         self.joints: list[tuple[tuple[str, ...], tuple[Rule, tuple[str, ...]]]] = []
         self.plans: dict[tuple, Plan] = {}
+        self.precision: str | None = None  # its class under autocast, if that may cast; see minigrad.autocast
 
     def vjp(self, **rules: Rule) -> None:
         """Register the gradient rule of each named argument: `rule(g, ...)`, see the module's text."""

@@ -38,6 +38,7 @@ from typing import Any
 import numpy as np
 
 import minigrad  # the ops are looked up when one is needed: they are made with this module
+from minigrad.autocast import CLASS_OF
 from minigrad.backend import as_array, describe, device_of, in_one_order, lies_in_order, raw, same_device, shape_of
 from minigrad.contract import REGISTRY, Op, Plan, binder
 from minigrad.gradmode import mode
@@ -130,6 +131,8 @@ def op(
     call.op, call.vjp, call.vjp_joint = self, self.vjp, self.vjp_joint
     if (function.__module__ or "").startswith("minigrad.ops"):  # a user's op is for the user's own tests to check
         REGISTRY[self.name] = self
+        precision = CLASS_OF.get(self.name)
+        self.precision = None if precision == "same" else precision
     return call
 
 
@@ -169,6 +172,8 @@ def _compute(op: Op, values: tuple, raw: list) -> tuple[Array, Sequence[Any]]:
 
 def _record(op: Op, values: tuple) -> Any:
     """Compute, and make a node if the result needs a gradient."""
+    if op.precision is not None and (casts := mode.autocast) is not None:
+        values = tuple(casts.cast(op.precision, values))
     raw = list(values)
     inputs: list[tuple[int, int | None]] = []  # what needs a gradient: (position, index in a sequence or None)
     edges: list[Node] = []
@@ -500,6 +505,7 @@ def _go_back(
     """Seed the outputs and propagate; every gradient found, as a Tensor that is nobody else's."""
     seeds: dict[Node, Any] = {}
     before, mode.recording = mode.recording, create_graph  # the rules record exactly when their result is to be a graph
+    casts, mode.autocast = mode.autocast, None  # they run in the dtypes of the forward pass
     try:
         for y, gradient in zip(outputs, gradients, strict=True):
             if y.node is None:
@@ -512,7 +518,7 @@ def _go_back(
         with np.errstate(all="ignore"):
             found = _propagate(seeds, ends, create_graph if retain_graph is None else retain_graph, create_graph)
     finally:
-        mode.recording = before
+        mode.recording, mode.autocast = before, casts
         for watcher in mode.watchers:
             watcher.left()
     return {node: g if isinstance(g, Tensor) else wrap(as_array(g)) for node, g in found.items()}

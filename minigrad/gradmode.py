@@ -9,6 +9,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from minigrad.autocast import Casts
     from minigrad.contract import Op
     from minigrad.engine import Node
     from minigrad.tensor import Tensor
@@ -36,6 +37,7 @@ class Watcher:
 class _Mode(threading.local):
     recording = True
     watchers: tuple[Watcher, ...] = ()
+    autocast: Casts | None = None
 
 
 mode = _Mode()

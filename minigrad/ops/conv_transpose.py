@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.autocast import under_autocast
 from minigrad.backend import all_half, given, shape_of
 from minigrad.ops.conv import _conv_input, check_bias, check_shapes, convolution_geometry
 from minigrad.ops.padding import pad
@@ -13,6 +14,7 @@ from minigrad.ops.shape import astype, reshape
 from minigrad.window import Geometry, Sizes, input_sizes, of_rank, per_axis
 
 
+@under_autocast("low")
 def conv_transpose(
     x, weight, bias=None, *, stride=1, padding=0, output_padding=0, output_size=None, dilation=1, groups=1
 ):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.autocast import under_autocast
 from minigrad.backend import all_half, as_array, device_of, given, order_of, raw, shape_of, transfer_array, xp
 from minigrad.ops.index import take
 from minigrad.ops.linalg import matmul
@@ -36,6 +37,7 @@ _AXES = {"bilinear": 2, "trilinear": 3, "bicubic": 2}
 _NEAREST = ("nearest", "nearest-exact")
 
 
+@under_autocast("high")
 def interpolate(x, size=None, scale_factor=None, mode="nearest", align_corners=None, recompute_scale_factor=None):
     """x at another size: what lies between its elements is taken from the nearest one, or weighted from several.
 

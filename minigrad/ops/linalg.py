@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from minigrad.autocast import under_autocast
 from minigrad.backend import as_array, raw, shape_of, xp
 from minigrad.engine import op
 from minigrad.ops.axes import axes_of
@@ -65,6 +66,7 @@ def outer(x, y):
     return reshape(x, (-1, 1)) * reshape(y, (1, -1))
 
 
+@under_autocast("widest")
 def tensordot(x, y, axes=2):
     """The sum of products over pairs of axes, the rest of x first in the result.
 

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from minigrad.autocast import under_autocast
 from minigrad.backend import device_of, floating, in_single, kernels, raw, shape_of, xp
 from minigrad.engine import op
 from minigrad.ops.axes import one_axis
@@ -69,6 +70,7 @@ _log_loss_input.vjp(
 )
 
 
+@under_autocast("high")
 def cross_entropy(x, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0):
     """The loss of a classifier: -log(softmax(x)[target]), or -sum(target * log_softmax(x)) for a distribution.
 

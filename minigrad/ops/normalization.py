@@ -12,6 +12,7 @@ from math import prod
 
 import numpy as np
 
+from minigrad.autocast import is_autocast_enabled, under_autocast
 from minigrad.backend import floating, kernels, raw, shape_of, xp
 from minigrad.checks import one_of
 from minigrad.engine import op
@@ -36,6 +37,7 @@ def _in_single(function):
     return wide
 
 
+@under_autocast("high")
 @_in_single
 def standardize(x, axis=None, eps=1e-5, centre=True):
     """(x - mean) / sqrt(variance + eps), mean and variance (divided by n) being those along `axis`.
@@ -218,7 +220,7 @@ def batch_norm_act(
         weight, bias: (C,); None means 1 and 0.
         mean, var: the statistics to use instead of the batch's, (C,), both or neither.
         eps: keeps the division finite.
-        residual: added before the activation, of the shape of x.
+        residual: added before the activation, of the shape and the dtype of x; autocast sees to the dtype.
         activation: None or "relu".
         return_statistics: whether to return also the mean and the variance (divided by n) of the batch, which are not
             differentiated.
@@ -253,6 +255,8 @@ def batch_norm_act(
             )
     if residual is not None and shape_of(residual) != shape:
         raise ValueError(f"residual must have the shape of x {shape}, got {shape_of(residual)}")
+    if residual is not None and is_autocast_enabled():
+        residual = residual.astype(raw(x).dtype)
     if residual is not None and raw(residual).dtype != raw(x).dtype:
         raise TypeError(f"residual must have the dtype of x, {raw(x).dtype}, got {raw(residual).dtype}")
     one_of("activation", activation, (None, "relu"))
@@ -332,6 +336,7 @@ def _lrn_within(x, size, alpha, beta, k):
     return x * (k + alpha * avg_pool(x * x, window, stride=1, padding=size // 2, divisor_override=1)) ** -beta
 
 
+@under_autocast("high")
 def local_response_norm(x, size, *, alpha=1e-4, beta=0.75, k=1.0, form="pytorch", region="across"):
     """Local response normalisation: `x / (k + alpha/n * sum of x^2 over a window of n)**beta`.
 

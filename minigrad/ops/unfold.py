@@ -9,6 +9,7 @@ from math import prod
 
 import numpy as np
 
+from minigrad.autocast import under_autocast
 from minigrad.backend import all_half, given, kernels, shape_of
 from minigrad.engine import op
 from minigrad.ops.conv import check_bias, convolution_geometry
@@ -93,6 +94,7 @@ def fold(columns, output_size, kernel_size, *, stride=1, padding=0, dilation=1):
     return _fold(apart, kernel, geometry, (cs[0], cs[1] // taps, *sizes))
 
 
+@under_autocast("low")
 def conv_local(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
     """A locally connected layer: `conv` with a kernel of its own at every position, nothing shared.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import minigrad
 from minigrad import Tensor, full
+from minigrad.autocast import under_autocast
 from minigrad.nn import init
 from minigrad.nn.module import Module
 from minigrad.nn.parameter import Parameter
@@ -525,6 +526,7 @@ class Mish(Inplace):
     tensor([  0., 100.])
     """
 
+    @under_autocast("same")
     def forward(self, x: Tensor) -> Tensor:
         """x * tanh(softplus(x))."""
         return x * minigrad.tanh(minigrad.softplus(x))

@@ -5,9 +5,19 @@ from __future__ import annotations
 import math
 
 from minigrad import Tensor, zeros
+from minigrad.autocast import under_autocast
 from minigrad.nn import init
 from minigrad.nn.module import Module
 from minigrad.nn.parameter import Parameter
+
+
+@under_autocast("widest")
+def _bilinear(x1: Tensor, x2: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    out_features, in1_features, in2_features = weight.shape
+    matrix = weight.transpose((1, 0, 2)).reshape(in1_features, out_features * in2_features)
+    rows = (x1 @ matrix).reshape(*x1.shape[:-1], out_features, in2_features)
+    out = (rows @ x2[..., None])[..., 0]
+    return out if bias is None else out + bias
 
 
 class Bilinear(Module):
@@ -56,10 +66,7 @@ class Bilinear(Module):
                 f"Bilinear expects inputs (..., {sizes[0]}) and (..., {sizes[1]}) that agree in the other axes, got "
                 f"{x1.shape} and {x2.shape}"
             )
-        matrix = self.weight.transpose((1, 0, 2)).reshape(self.in1_features, self.out_features * self.in2_features)
-        rows = (x1 @ matrix).reshape(*x1.shape[:-1], self.out_features, self.in2_features)
-        out = (rows @ x2[..., None])[..., 0]
-        return out if self.bias is None else out + self.bias
+        return _bilinear(x1, x2, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         """The sizes, as PyTorch shows them."""

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from minigrad import Tensor, batch_norm_act, ones, standardize, zeros
+from minigrad.autocast import under_autocast
 from minigrad.nn.layers.batch_norm import RunningNorm
 from minigrad.nn.module import Module
 from minigrad.nn.parameter import Parameter
@@ -29,10 +30,10 @@ def _shape(normalized_shape: int | tuple[int, ...] | list[int]) -> tuple[int, ..
 
 
 def _scaled(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-    """x (N, C, *spatial) times a weight and plus a bias for each channel, where there are any."""
+    """x (N, C, *spatial) times a weight and plus a bias for each channel, where there are any, in the dtype of x."""
     each = (-1, *(1,) * (x.ndim - 2))
-    x = x if weight is None else x * weight.reshape(each)
-    return x if bias is None else x + bias.reshape(each)
+    x = x if weight is None else x * weight.reshape(each).astype(x.dtype)
+    return x if bias is None else x + bias.reshape(each).astype(x.dtype)
 
 
 class LayerNorm(Module):
@@ -168,6 +169,7 @@ class GroupNorm(Module):
         self.weight = Parameter(ones(num_channels)) if affine else None
         self.bias = Parameter(zeros(num_channels)) if affine and bias else None
 
+    @under_autocast("high")
     def forward(self, x: Tensor) -> Tensor:
         """(N, num_channels, *spatial), the same shape."""
         if x.ndim < 2 or x.shape[1] != self.num_channels:

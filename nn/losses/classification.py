@@ -7,6 +7,7 @@ from numbers import Real
 from typing import Any
 
 from minigrad import Tensor, cross_entropy, exp, log, log1p, logsigmoid, logsumexp, mask, maximum, sigmoid, where, xp
+from minigrad.autocast import is_autocast_enabled
 from minigrad.checks import at_least_zero, one_of
 from minigrad.engine import elementwise
 from minigrad.nn.losses.common import (
@@ -175,6 +176,7 @@ class BCELoss(Module):
     Raises:
         ValueError: two shapes, an x outside 0 ... 1, a weight that does not broadcast, or an unknown reduction.
         TypeError: x is not floating.
+        RuntimeError: under autocast, as in PyTorch.
 
     Source: D. Cox: The Regression Analysis of Binary Sequences, Journal of the Royal Statistical Society B 1958.
 
@@ -188,9 +190,17 @@ class BCELoss(Module):
         self.weight = constant("weight", weight)
         self.reduction = reduction_of(reduction)
 
-    @in_single
     def forward(self, x: Tensor, target: Any) -> Tensor:
         """One number, or with reduction="none" one for each element."""
+        if is_autocast_enabled():
+            raise RuntimeError(
+                "BCELoss is not safe under autocast: the gradient of a probability near 0 or 1 does not fit into "
+                "float16. Use BCEWithLogitsLoss on the logits, or call it under mg.autocast(enabled=False)"
+            )
+        return self._loss(x, target)
+
+    @in_single
+    def _loss(self, x: Tensor, target: Any) -> Tensor:
         x, target = alike(self, x=x, target=target)
         require((x >= 0) & (x <= 1), x, "BCELoss expects probabilities from 0 to 1; for logits use BCEWithLogitsLoss")
         each = _binary_cross_entropy(x, target)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import Tensor, asarray, expand_dims, squeeze, take_along_axis, xp
+from minigrad.autocast import under_autocast
 from minigrad.backend import Array, device_of, raw
 from minigrad.checks import one_of
 from minigrad.nn.module import Module
@@ -42,10 +43,11 @@ def constant(name: str, value: Any) -> Buffer | None:
 def in_single(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """A `forward` that computes in float32 and converts its result where its first argument is float16.
 
-    Sums of halves overflow at 65504, and the mean of a loss is a sum first.
+    Sums of halves overflow at 65504, and the mean of a loss is a sum first. Under autocast the result stays float32.
     """
     _, first, *_ = inspect.signature(forward).parameters
 
+    @under_autocast("high")
     @wraps(forward)
     def body(self: Module, *args: Any, **kwargs: Any) -> Tensor:
         x = args[0] if args else kwargs.get(first)

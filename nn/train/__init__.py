@@ -36,3 +36,6 @@ __all__ = [
 from minigrad.nn.train.checkpoints import Checkpoints
 
 __all__ = ["Checkpoints"]
+from minigrad.nn.train.scaler import GradScaler
+
+__all__ = ["GradScaler"]
