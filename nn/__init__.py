@@ -6,7 +6,7 @@ if __name__ != "minigrad.nn":
         f"the first does not know: use `from minigrad import nn`"
     )
 
-from minigrad.nn import averaging, data, init, optim, schedule, utils
+from minigrad.nn import averaging, data, init, optim, pictures, schedule, train, utils
 from minigrad.nn.layers.activation import (
     CELU,
     ELU,
@@ -260,7 +260,9 @@ __all__ = [
     "init",
     "load",
     "optim",
+    "pictures",
     "save",
     "schedule",
+    "train",
     "utils",
 ]
