@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from math import ceil, prod
@@ -13,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import Tensor, get_rng_state, no_grad, set_rng_state, zeros
+from minigrad import Tensor, zeros
 from minigrad.backend import shape_of
 from minigrad.contract import Op
 from minigrad.gradmode import Watcher
 from minigrad.models.receptive_field import WINDOWS, ReceptiveFields, watched
 from minigrad.nn import Module
 from minigrad.nn.parameter import Uninitialized
+from minigrad.nn.undisturbed import undisturbed
 
 WIDTH = 120  # columns of the table at most
 
@@ -217,7 +216,7 @@ def smallest_input(model: Module, channels: int = 3, dims: int = 2, limit: int =
 def _refusal(model: Module, shape: tuple[int, ...]) -> ValueError | None:
     """Why a model does not take an image of zeros; None if it does."""
     image = _image(model, _checked(model, shape))
-    with _undisturbed(model):
+    with undisturbed(model):
         try:
             model(image)
         except ValueError as error:
@@ -240,7 +239,7 @@ def _least(model: Module, shape: tuple[int, ...]) -> tuple[int, ...] | None:
 
 def _traced(model: Module, shape: tuple[int, ...]) -> Summary:
     image = _image(model, shape)
-    with _undisturbed(model) as keep:
+    with undisturbed(model) as keep:
         trace = _Trace(model, image)
         for module in model.modules():
             keep.enter_context(module.register_forward_pre_hook(trace.enter))
@@ -261,7 +260,7 @@ def _traced(model: Module, shape: tuple[int, ...]) -> Summary:
     return Summary(type(model).__name__, shape, tuple(trace.rows), totals)
 
 
-# ---- the model as it was --------------------------------------------------------------------------------------------
+# ---- what comes in --------------------------------------------------------------------------------------------
 
 
 def _checked(model: Any, input_shape: Any) -> tuple[int, ...]:
@@ -292,29 +291,6 @@ def _image(model: Module, shape: tuple[int, ...]) -> Tensor:
     if like is None:
         return zeros((1, *shape))
     return zeros((1, *shape), dtype=like.dtype, device=like.device)
-
-
-@contextmanager
-def _undisturbed(model: Module) -> Iterator[ExitStack]:
-    """The model in eval mode and without a graph; afterwards it is as before, also after an error."""
-    names = ("training", "_hooks")  # where an object does not have them, its class does
-    before = [(m, {name: vars(m)[name] for name in names if name in vars(m)}) for m in model.modules()]
-    values = [(buffer, buffer.version.count, buffer.detach().copy()) for buffer in model.buffers()]
-    numbers = get_rng_state()
-    with no_grad():
-        try:
-            with ExitStack() as keep:
-                model.eval()
-                yield keep
-        finally:
-            set_rng_state(numbers)
-            for module, had in before:
-                for name in names:
-                    vars(module).pop(name, None)
-                vars(module).update(had)
-            for buffer, count, value in values:
-                if buffer.version.count != count:
-                    buffer.copy_(value)
 
 
 # ---- counting -------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ if __name__ != "minigrad.nn":
     )
 
 from minigrad.nn import averaging, data, init, optim, schedule, train, utils
+from minigrad.nn import averaging, data, init, optim, pictures, schedule, train, utils
 from minigrad.nn.layers.activation import (
     CELU,
     ELU,
@@ -260,6 +261,7 @@ __all__ = [
     "init",
     "load",
     "optim",
+    "pictures",
     "save",
     "schedule",
     "train",

@@ -1,4 +1,4 @@
-"""Clipping of gradients, with PyTorch's names, formulas and defaults; `foreach` is not offered."""
+"""Gradients: clipping, with PyTorch's names, formulas and defaults (`foreach` is not offered), and their sizes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from minigrad import Tensor, no_grad, xp, zeros
+from minigrad import Tensor, asarray, no_grad, xp, zeros
 from minigrad.backend import Array, as_array
 from minigrad.nn.module import Module
 from minigrad.tensor import wrap
@@ -97,6 +97,43 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     for g in _gradients(parameters):
         g.xp.clip(g._array, -clip_value, clip_value, out=g._array)
         g.version.bump()
+
+
+def grad_norms(model: Module) -> dict[str, float]:
+    """How large the gradient of each parameter is: sqrt(sum of g²), by the parameter's name.
+
+    Squares are taken and summed in float64, so that gradients that vanish (1e-30) or explode (1e30) are told from 0
+    and inf. Of gradients on a GPU one array of numbers is read back, for all of them.
+
+    Args:
+        model: after `backward`; parameters without a gradient, as frozen ones, are left out. Nothing changes.
+
+    Raises:
+        TypeError: something else than a Module.
+
+    >>> import minigrad as mg
+    >>> from minigrad import nn
+    >>> layer = nn.Linear(2, 1)
+    >>> layer(mg.tensor([[3.0, 4.0]])).sum().backward()
+    >>> grad_norms(layer)
+    {'weight': 5.0, 'bias': 1.0}
+    """
+    if not isinstance(model, Module):
+        raise TypeError(f"model must be a Module, got {type(model).__name__}")
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    norms: dict[str, float] = {}
+    for device in {g.device for g in gradients.values()}:
+        names = [name for name, g in gradients.items() if g.device == device]
+        squares = [_square(gradients[name]._array) for name in names]
+        total = asarray(xp(squares[0]).stack(squares)).to("cpu").numpy()
+        norms |= zip(names, np.sqrt(total).tolist(), strict=True)
+    return {name: norms[name] for name in gradients}
+
+
+def _square(g: Array) -> Array:
+    """The sum of the squares, in float64."""
+    with np.errstate(all="ignore"):  # an overflow shows as inf
+        return as_array(xp(g).square(g, dtype=np.float64).sum())
 
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:

@@ -39,3 +39,6 @@ __all__ = ["Checkpoints"]
 from minigrad.nn.train.scaler import GradScaler
 
 __all__ = ["GradScaler"]
+from minigrad.nn.train.log import read_log
+
+__all__ = ["read_log"]
