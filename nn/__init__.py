@@ -6,7 +6,6 @@ if __name__ != "minigrad.nn":
         f"the first does not know: use `from minigrad import nn`"
     )
 
-from minigrad.nn import averaging, data, init, optim, schedule, train, utils
 from minigrad.nn import averaging, data, init, optim, pictures, schedule, train, utils
 from minigrad.nn.layers.activation import (
     CELU,

@@ -33,12 +33,3 @@ __all__ = [
     "recipe",
     "top_k_accuracy",
 ]
-from minigrad.nn.train.checkpoints import Checkpoints
-
-__all__ = ["Checkpoints"]
-from minigrad.nn.train.scaler import GradScaler
-
-__all__ = ["GradScaler"]
-from minigrad.nn.train.log import read_log
-
-__all__ = ["read_log"]

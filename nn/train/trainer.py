@@ -117,9 +117,7 @@ class Trainer:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer must be an Optimizer, got {type(optimizer).__name__}")
         if isinstance(optimizer, LBFGS):
-            raise TypeError(
-                "optimizer must take one gradient a step, LBFGS asks for many: call it yourself"
-            )
+            raise TypeError("optimizer must take one gradient a step, LBFGS asks for many: call it yourself")
         if isinstance(schedule, ReduceLROnPlateau) and schedule_per != "epoch":
             raise ValueError("schedule_per must be 'epoch' for ReduceLROnPlateau, whose metric there is once an epoch")
         self.model = model
@@ -169,7 +167,8 @@ class Trainer:
         """
         if self._metrics is not None and not isinstance(train, DataLoader):
             raise ValueError(
-                f"train must be a DataLoader to go on in the middle of epoch {self.epoch + 1}, got {type(train).__name__}"
+                f"train must be a DataLoader to go on in the middle of epoch {self.epoch + 1}, "
+                f"got {type(train).__name__}"
             )
         self._loader = train if isinstance(train, DataLoader) else None
         if self._loader_state is not None and self._loader is not None:
