@@ -1,0 +1,466 @@
+"""`minigrad train`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+import minigrad as mg
+from minigrad import models, nn
+from minigrad.models.cli import judge
+from minigrad.models.cli.catalogue import entry
+from minigrad.models.cli.command import Command, Failure, Interrupted
+from minigrad.models.cli.output import duration, percent, remark, say
+from minigrad.models.cli.pictures import Drawer
+from minigrad.models.cli.progress import Progress
+from minigrad.models.cli.run import Config, fitted, image_shape, is_name, load_data, split, write_json
+from minigrad.models.cli.settings import KeyValue, build, channels_of, chosen, model_options, outputs, takes
+from minigrad.nn.data import DataLoader, Dataset
+from minigrad.nn.data.transforms import Resize
+from minigrad.nn.optional import need
+from minigrad.nn.train import Checkpoints, DivergedError, EarlyStopping, Recipe, RunLog, TensorBoard, Trainer, find_lr
+
+FREE = {"out", "resume", "quiet", "download", "data_root", "workers", "find_lr"}  # may change when a run goes on
+
+EXAMPLES = """
+minigrad train lenet5 --data digits --epochs 3
+minigrad train lenet5 --data fashion-mnist --epochs 10 --seed 1
+minigrad train resnet20_cifar --data cifar10 --recipe resnet_2015_cifar --download
+minigrad train vgg11 --data photos/ --size 64 --width 0.25 --set optimizer.lr=0.0003
+minigrad train lenet5 --data digits --find-lr
+minigrad train lenet5 --data digits --epochs 20 --resume
+"""
+
+
+@click.command(cls=Command, epilog=EXAMPLES)
+@click.argument("model")
+@click.option("--data", required=True, metavar="NAME|PATH", help="A data set, a folder of images, or an .npz file.")
+@click.option("--recipe", default="default", show_default=True, metavar="NAME|FILE.toml", help="How to train.")
+@click.option("--set", "changes", type=KeyValue(), multiple=True, help="Change the recipe, as optimizer.lr=0.05.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training set.  [default: the recipe's]")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Images in a batch.  [default: the recipe's]")
+@click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Learning rate.  [default: the recipe's]")
+@click.option("--size", type=click.IntRange(min=1), help="Resize the images to this many pixels a side.")
+@model_options
+@click.option("--weights", type=click.Path(exists=True, dir_okay=False), help="Start from the weights in this file.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to compute.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all that is drawn.")
+@click.option(
+    "--validation",
+    type=click.FloatRange(min=0, max=1, max_open=True),
+    default=0.1,
+    show_default=True,
+    help="Share of the training set that is held out; 0 for none.",
+)
+@click.option("--limit", type=click.IntRange(min=2), help="Use only so many samples, for a quick try.")
+@click.option("--out", type=click.Path(file_okay=False), help="The run's folder.  [default: runs/MODEL-DATA]")
+@click.option("--resume", is_flag=True, help="Go on with the run in this folder, with its options.")
+@click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Threads that load images.")
+@click.option("--autocast", is_flag=True, help="Compute in float16 where that is safe (cuda).")
+@click.option("--ema", type=click.FloatRange(0, 1), metavar="DECAY", help="Evaluate with averaged weights.")
+@click.option("--early-stopping", type=click.IntRange(min=1), metavar="N", help="Stop after N epochs without progress.")
+@click.option("--tensorboard", is_flag=True, help="Write a log for TensorBoard too.")
+@click.option("--find-lr", is_flag=True, help="Look for a good learning rate, and do not train.")
+@click.option("--download", is_flag=True, help="Download the data set if it is not here.")
+@click.option("--data-root", type=click.Path(), help="The folder of data sets.")
+@click.option("--quiet", is_flag=True, help="Show nothing but the results.")
+@click.pass_context
+def train(ctx: click.Context, **asked: Any) -> None:
+    """Train MODEL on a data set, and test it once at the end.
+
+    The best weights by validation are tested and saved, with a log, checkpoints and pictures, in the run's folder.
+    Ctrl-C saves, and says how to go on. `minigrad models`, `minigrad data` and `minigrad recipes` list what there is.
+    """
+    need("safetensors", "minigrad train")  # now, not after an epoch
+    name = asked["data"] if is_name(asked["data"]) else Path(asked["data"]).expanduser().resolve().stem
+    folder = Path(asked["out"] or Path("runs", f"{asked['model']}-{name}"))
+    if asked["device"] == "cuda" and (reason := mg.why_no_gpu()):
+        raise Failure(f"--device cuda: {reason}")
+    if asked["find_lr"]:
+        look_for_lr(configured(asked), folder, asked["download"])
+        return
+    if asked["resume"] and (folder / "config.json").exists():
+        config = resumed(ctx, folder, asked)
+        if is_complete(folder, config):
+            return
+    else:
+        refuse_used(folder)
+        if asked["resume"]:
+            remark(f"There is nothing to resume in {folder}: starting.")
+        config = configured(asked)
+        config.write(folder)
+    Training(config, folder, asked["download"], asked["quiet"]).run()
+
+
+# ---- what is asked for ----------------------------------------------------------------------------------------------
+
+
+def configured(asked: dict[str, Any]) -> Config:
+    """The configuration of a new run."""
+    recipe = changed_recipe(asked)
+    options = chosen(asked["model"], asked["options"], asked["width"])
+    root = None if asked["data_root"] is None else str(Path(asked["data_root"]).expanduser().resolve())
+    data = asked["data"] if is_name(asked["data"]) else str(Path(asked["data"]).expanduser().resolve())
+    if not is_name(data) and not Path(data).exists():
+        data = asked["data"]  # the message for what is neither a name nor a path shows it as it was written
+    training = load_data(data, True, channels_of(asked["model"], options | in_channels(asked, 3)), root, asked["download"])
+    image, classes = image_shape(training), list(training.classes)
+    known = models.registry.options(asked["model"])
+    found = {"num_classes": len(classes), "in_channels": image[0]}
+    options = {key: value for key, value in found.items() if key in known} | options
+    mg.manual_seed(asked["seed"])
+    model = build(asked["model"], options)
+    size = chosen_size(asked, recipe, model, image)
+    part, held_out = split(training, asked["validation"], asked["seed"], asked["limit"])
+    if held_out is None:
+        refuse_without_validation(asked, recipe)
+    table = fitted(recipe, part, size)
+    one = recipe.__class__(**table).transforms(part, size)[1](part.batch([0])[0])
+    shape = list(map(int, one.shape[-3:]))
+    refuse_misfit(asked, model, shape, classes)
+    return Config(
+        model=asked["model"],
+        options=options,
+        data=data,
+        data_root=root,
+        classes=classes,
+        image=image,
+        input=shape,
+        size=size,
+        recipe=table,
+        seed=asked["seed"],
+        validation=asked["validation"],
+        limit=asked["limit"],
+        device=asked["device"],
+        autocast="float16" if asked["autocast"] else None,
+        workers=asked["workers"],
+        early_stopping=asked["early_stopping"],
+        tensorboard=asked["tensorboard"],
+        asked=plain({key: value for key, value in asked.items() if key not in FREE}),
+    )
+
+
+def in_channels(asked: dict[str, Any], usual: int) -> dict[str, int]:
+    """The option `in_channels` for a model that has it; a folder of images is then read in colour."""
+    return {"in_channels": usual} if "in_channels" in models.registry.options(asked["model"]) else {}
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON gives it back."""
+    return json.loads(json.dumps(value))
+
+
+def changed_recipe(asked: dict[str, Any]) -> Recipe:
+    """The recipe with the changes that were asked for."""
+    changes = dict(asked["changes"])
+    for key, value in (("epochs", asked["epochs"]), ("batch_size", asked["batch_size"]), ("optimizer.lr", asked["lr"])):
+        if value is not None:
+            changes[key] = value
+    if asked["ema"] is not None:
+        changes["average"] = {"name": "EMA", "decay": asked["ema"]}
+    return nn.train.recipe.get(asked["recipe"]).changed(changes)
+
+
+def chosen_size(asked: dict[str, Any], recipe: Recipe, model: nn.Module, image: list[int]) -> int | None:
+    """The side to resize images to; None where they stay as they are, or the recipe decides."""
+    if not recipe.any_size:
+        if asked["size"] is not None:
+            raise click.UsageError(f"--size cannot be given with the recipe {recipe.name}, whose transforms decide it")
+        return None
+    if asked["size"] is not None:
+        return int(asked["size"])
+    if len(image) == 3 and takes(model, tuple(image)):
+        return None
+    return entry(asked["model"]).size
+
+
+def refuse_without_validation(asked: dict[str, Any], recipe: Recipe) -> None:
+    """What looks at the validation set needs one."""
+    if asked["early_stopping"] is not None:
+        raise click.UsageError("--early-stopping needs a validation set: give --validation a share above 0")
+    if recipe.schedule.get("name") == "ReduceLROnPlateau" and recipe.trainer.get("monitor", "val_loss")[:4] == "val_":
+        raise click.UsageError(
+            f"the recipe {recipe.name} lowers the learning rate by the validation set: give --validation a share above 0"
+        )
+
+
+def refuse_misfit(asked: dict[str, Any], model: nn.Module, shape: list[int], classes: list[str]) -> None:
+    """Tell before the training if the model does not fit the data."""
+    name, data = asked["model"], asked["data"]
+    known = models.registry.options(name)
+    channels = entry(name).channels
+    if "in_channels" not in known and shape[0] != channels:
+        raise Failure(f"{name} takes images of {channels} channel, those of {data} have {shape[0]}")
+    try:
+        count = outputs(model, tuple(shape))
+    except ValueError as error:
+        by = ", ".join(map(str, shape))
+        error.add_note(f"{name} was given images ({by}) of {data}; --size N resizes them, {entry(name).size} is usual")
+        raise
+    if count < len(classes) or ("num_classes" not in known and count != len(classes)):
+        raise Failure(f"{name} has {count} outputs, but {data} has {len(classes)} classes")
+
+
+# ---- a run that is there --------------------------------------------------------------------------------------------
+
+
+def refuse_used(folder: Path) -> None:
+    """A folder that holds a run, or something else, is never written over."""
+    if not folder.is_dir():
+        return
+    if any((folder / "checkpoints").glob("step-*")) or (folder / "model.safetensors").exists():
+        raise Failure(f"{folder} holds a run already: go on with it by --resume, or give another folder by --out")
+    if any(folder.iterdir()) and not is_run(folder):
+        raise Failure(f"{folder} is not empty and holds no run of minigrad: give another folder by --out")
+
+
+def is_run(folder: Path) -> bool:
+    """Whether there is a configuration of ours."""
+    try:
+        Config.read(folder)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def resumed(ctx: click.Context, folder: Path, asked: dict[str, Any]) -> Config:
+    """The configuration of a run that goes on: what it began with, and perhaps more epochs."""
+    config = Config.read(folder)
+    given = [key for key in asked if ctx.get_parameter_source(key) is not ParameterSource.DEFAULT and key not in FREE]
+    for key in given:
+        before, now = config.asked.get(key), plain(asked[key])
+        if key != "epochs" and before != now:
+            flag = next(p for p in ctx.command.params if p.name == key).opts[0]
+            raise click.UsageError(
+                f"{flag} {_shown(now)} contradicts the run in {folder}, which was begun with {_shown(before)}: leave it "
+                f"out, or give another folder by --out"
+            )
+    epochs = asked["epochs"] or config.recipe["epochs"]
+    if epochs < config.recipe["epochs"]:
+        raise click.UsageError(f"--epochs {epochs} is fewer than the {config.recipe['epochs']} of the run in {folder}")
+    if epochs > config.recipe["epochs"]:
+        if {"epochs", "steps"} & {v for v in config.recipe["schedule"].values() if isinstance(v, str)}:
+            remark(
+                f"The learning-rate schedule was made for {config.recipe['epochs']} epochs, and goes on as it is beyond "
+                f"them."
+            )
+        recipe = config.recipe | {"epochs": epochs}
+        config = dataclasses.replace(config, recipe=recipe, asked=config.asked | {"epochs": epochs})
+        config.write(folder)
+    return dataclasses.replace(config, workers=asked["workers"])
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(f"{key}={item}" for key, item in value) or "none"
+    return "none" if value is None else str(value)
+
+
+def is_complete(folder: Path, config: Config) -> bool:
+    """Whether the run has its results already; says so."""
+    path = folder / "results.json"
+    if not path.exists():
+        return False
+    results = json.loads(path.read_text(encoding="utf-8"))
+    if results["epochs_asked"] < config.recipe["epochs"]:
+        return False
+    say(f"{folder} is complete, after {results['epochs']} epochs; --epochs N with more goes on.")
+    if results["test"] is not None:
+        judge.show(results["test"], "test")
+    return True
+
+
+# ---- training -------------------------------------------------------------------------------------------------------
+
+
+class Training:
+    """A run from its configuration to its results.
+
+    Args:
+        config: what to do.
+        folder: of the run.
+        download: whether data that is not here may be downloaded.
+        quiet: say nothing but the results.
+    """
+
+    def __init__(self, config: Config, folder: Path, download: bool = False, quiet: bool = False):
+        self.config = config
+        self.folder = folder
+        self.quiet = quiet
+        mg.manual_seed(config.seed)
+        self.data, self.held_out = config.split(config.load_data(True, download))
+        self.test = self._test_set(download)
+        self.model = config.make_model()
+        self.loader, _ = config.make_recipe().loaders(self.data, size=config.size, num_workers=config.workers)
+        self.checkpoints = config.make_checkpoints(folder)
+        self.progress = self._progress()
+        self.trainer = config.make_trainer(
+            self.model, self.loader, checkpoints=self.checkpoints, callbacks=self._callbacks()
+        )
+
+    def _test_set(self, download: bool) -> Dataset | None:
+        try:
+            return self.config.limited(self.config.load_data(False, download))
+        except FileNotFoundError:
+            if is_name(self.config.data):
+                raise
+            return None  # a folder or an archive of the user's that has no such part
+
+    def _progress(self) -> Progress:
+        recipe = self.config.make_recipe()
+        group = recipe.trainer.get("accumulate", 1)
+        return Progress(recipe.epochs, -(-len(self.loader) // group), recipe.batch_size * group, self.quiet)
+
+    def _callbacks(self) -> list[Any]:
+        found: list[Any] = [RunLog(self.folder)]
+        if self.config.tensorboard:
+            found.append(TensorBoard(self.folder / "tensorboard"))
+        if self.config.early_stopping is not None:
+            found.append(EarlyStopping("val_top1", self.config.early_stopping))
+        return [*found, self.progress]
+
+    def run(self) -> None:
+        """Train, test, save, draw."""
+        start = time.perf_counter()
+        if self.trainer.resume():
+            remark(f"Going on after epoch {self.trainer.epoch}, step {self.trainer.step}.")
+        elif (weights := self.config.asked["weights"]) is not None:
+            remark(start_from(self.model, self.config, Path(weights)))
+        if not self.quiet:
+            self._introduce()
+        try:
+            held_out = None if self.held_out is None else self.progress.watched(self._loader(self.held_out))
+            self.trainer.fit(self.loader, held_out, epochs=self.config.recipe["epochs"])
+        except KeyboardInterrupt as error:
+            raise Interrupted(self._how_to_go_on()) from error
+        except DivergedError as error:
+            raise Failure(str(error)) from error
+        self._finish(time.perf_counter() - start)
+
+    def _loader(self, data: Dataset) -> DataLoader:
+        return self.config.held_out_loader(data)
+
+    def _introduce(self) -> None:
+        config, recipe = self.config, self.config.make_recipe()
+        sums = models.summary(self.model, tuple(config.input)).totals
+        by = " x ".join(map(str, config.input))
+        say(
+            f"{config.model}: {sums.parameters:,} parameters, {sums.multiply_adds:,} multiply-adds for an image of {by}"
+        )
+        parts = [f"{len(self.data):,} images to train on"]
+        parts += [] if self.held_out is None else [f"{len(self.held_out):,} to validate with"]
+        parts += ["no test set"] if self.test is None else [f"{len(self.test):,} to test with"]
+        resized = "" if config.size is None else f", resized to {config.size} x {config.size}"
+        say(f"{config.data}: {', '.join(parts)}, {len(config.classes)} classes{resized}")
+        say(
+            f"{recipe.name}: {recipe.optimizer['name']} with a learning rate of {recipe.optimizer.get('lr', 'its own')}, "
+            f"batches of {recipe.batch_size}, {recipe.epochs} epochs"
+        )
+
+    def _how_to_go_on(self) -> str:
+        saved = self.checkpoints.path(self.trainer.step).exists()
+        config = self.config
+        command = ["minigrad", "train", config.model, "--data", config.asked["data"]]
+        command += ["--out", str(self.folder), "--resume"]
+        if config.device != "cpu":
+            command += ["--device", config.device]
+        where = f"Interrupted in epoch {self.trainer.epoch + 1}, after step {self.trainer.step}"
+        state = "saved" if saved else "what came after the last checkpoint is lost"
+        return f"{where}: {state}. Go on with\n  {shlex.join(command)}"
+
+    def _finish(self, seconds: float) -> None:
+        history = list(self.trainer.history)
+        found = self.checkpoints.best() if self.held_out is not None else None
+        if found is not None:
+            self.trainer.load_state_dict(found[1])
+        epoch = self.trainer.epoch
+        judged = None if self.test is None else judge.judge(self.trainer, self._loader(self.test))
+        classes = self.config.classes
+        test = None if judged is None else judge.as_dict(judged.metrics, classes)
+        with self.trainer.evaluating() as model:
+            nn.save(model, self.folder / "model.safetensors")
+        results = {
+            "model": self.config.model,
+            "data": self.config.data,
+            "recipe": self.config.recipe["name"],
+            "seed": self.config.seed,
+            "epochs": len(history),
+            "epochs_asked": self.config.recipe["epochs"],
+            "epoch_of_weights": epoch,
+            "seconds_of_training": sum(row["seconds"] for row in history),
+            "validation": {k.removeprefix("val_"): v for k, v in history[epoch - 1].items() if k.startswith("val_")},
+            "test": test,
+        }
+        drawer = Drawer(self.folder / "pictures")
+        try:
+            self._draw(drawer, judged)
+        except ImportError as error:
+            drawer.missing.append(str(error))
+        write_json(self.folder / "results.json", results)
+        self._report(results, drawer, seconds)
+
+    def _draw(self, drawer: Drawer, judged: judge.Judgement | None) -> None:
+        drawer.course(self.folder)
+        with self.trainer.evaluating() as model:
+            drawer.filters(model)
+            if judged is not None and self.test is not None:
+                drawer.confusion(judged.metrics.confusion, self.config.classes)
+                drawer.mistakes(self.test, judged, self.config.classes)
+
+    def _report(self, results: dict[str, Any], drawer: Drawer, seconds: float) -> None:
+        say("")
+        which = f"the best by validation, of epoch {results['epoch_of_weights']}" if results["validation"] else "the last"
+        if results["test"] is not None:
+            judge.show(results["test"], "test")
+        else:
+            say(f"{self.config.data} has no test set; validation: {percent(results['validation'].get('top1', float('nan')))}")
+        say(f"with the weights that are {which}; trained in {duration(results['seconds_of_training'])}")
+        if self.quiet:
+            return
+        say("")
+        say(f"weights   {self.folder / 'model.safetensors'}")
+        say(f"results   {self.folder / 'results.json'}")
+        say(f"log       {self.folder / 'log.csv'}, {self.folder / 'log.jsonl'}")
+        if drawer.paths:
+            say(f"pictures  {drawer.folder}: {', '.join(path.name for path in drawer.paths)}")
+        for line in drawer.missing:
+            remark(f"no picture of {line}")
+        say(f"next      minigrad predict IMAGE --run {shlex.quote(str(self.folder))}")
+
+
+def start_from(model: nn.Module, config: Config, path: Path) -> str:
+    """Load weights into a model; of those for another number of classes or channels, all that fit. Returns a remark."""
+    try:
+        model.load_state_dict(build(config.model, config.options, str(path)).state_dict())
+        return f"Starting from the weights in {path}."
+    except ValueError:
+        own = {key: value for key, value in config.options.items() if key not in ("num_classes", "in_channels")}
+        whole = build(config.model, own, str(path)).state_dict()
+    state = model.state_dict()
+    fresh = [key for key, value in state.items() if value.shape != whole[key].shape]
+    model.load_state_dict(state | {key: value for key, value in whole.items() if key not in fresh})
+    return f"Starting from the weights in {path}, but for {', '.join(fresh)}, which are fresh: their shapes differ."
+
+
+def look_for_lr(config: Config, folder: Path, download: bool) -> None:
+    """`--find-lr`: print a suggestion and draw the picture, beside where the run would be."""
+    mg.manual_seed(config.seed)
+    data, _ = config.split(config.load_data(True, download))
+    model = config.make_model()
+    loader, _ = config.make_recipe().loaders(data, size=config.size, num_workers=config.workers)
+    trainer = config.make_trainer(model, loader)
+    if (weights := config.asked["weights"]) is not None:
+        start_from(model, config, Path(weights))
+    curve = find_lr(trainer, loader)
+    say(f"suggested learning rate: {curve.suggestion:.2g} (--lr {curve.suggestion:.2g})")
+    drawer = Drawer(folder.parent)
+    drawer.draw(f"{folder.name}-lr_finder", lambda: nn.pictures.lr_finder(curve.lrs, curve.losses, curve.suggestion))
+    for path in drawer.paths:
+        say(f"picture: {path}")
