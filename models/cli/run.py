@@ -21,7 +21,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from minigrad import nn
+from minigrad import nn, why_no_gpu
 from minigrad.models.cli.settings import build, channels_of
 from minigrad.nn.atomic import replacing
 from minigrad.nn.data import DataLoader, Dataset, Subset
@@ -105,6 +105,20 @@ class Config:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"cannot read {path}, it is no configuration of a run: {error}") from error
 
+    def on(self, device: str, data: str | None = None, data_root: str | None = None) -> Self:
+        """The same on another device, or of another data set.
+
+        Raises:
+            RuntimeError: there is no such device, with the real reason.
+        """
+        need_device(device)
+        changes: dict[str, Any] = {"device": device}
+        if data is not None:
+            changes |= {"data": data if is_name(data) else str(Path(data).expanduser().resolve()), "limit": None}
+        if data_root is not None:
+            changes["data_root"] = str(Path(data_root).expanduser().resolve())
+        return dataclasses.replace(self, **changes)
+
     # ---- what it makes ----------------------------------------------------------------------------------------------
 
     def make_recipe(self) -> Recipe:
@@ -162,6 +176,16 @@ class Config:
         """The place of the checkpoints: the last two, and the best by validation if there is one."""
         best = 1 if self.validation else 0
         return Checkpoints(folder / "checkpoints", keep_last=2, keep_best=best, monitor="val_top1", mode="max")
+
+
+def need_device(device: str) -> None:
+    """Tell now if there is no such device, not when the model moves there.
+
+    Raises:
+        RuntimeError: with the real reason.
+    """
+    if device == "cuda" and (reason := why_no_gpu()):
+        raise RuntimeError(f"--device cuda: {reason}")
 
 
 def load_data(name: str, train: bool, channels: int, root: str | None, download: bool = False) -> Dataset:

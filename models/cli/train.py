@@ -20,7 +20,7 @@ from minigrad.models.cli.command import Command, Failure, Interrupted
 from minigrad.models.cli.output import duration, percent, remark, say
 from minigrad.models.cli.pictures import Drawer
 from minigrad.models.cli.progress import Progress
-from minigrad.models.cli.run import Config, fitted, image_shape, is_name, load_data, split, write_json
+from minigrad.models.cli.run import Config, fitted, image_shape, is_name, load_data, need_device, split, write_json
 from minigrad.models.cli.settings import KeyValue, build, channels_of, chosen, model_options, outputs, takes
 from minigrad.nn.data import DataLoader, Dataset
 from minigrad.nn.data.transforms import Resize
@@ -81,8 +81,7 @@ def train(ctx: click.Context, **asked: Any) -> None:
     need("safetensors", "minigrad train")  # now, not after an epoch
     name = asked["data"] if is_name(asked["data"]) else Path(asked["data"]).expanduser().resolve().stem
     folder = Path(asked["out"] or Path("runs", f"{asked['model']}-{name}"))
-    if asked["device"] == "cuda" and (reason := mg.why_no_gpu()):
-        raise Failure(f"--device cuda: {reason}")
+    need_device(asked["device"])
     if asked["find_lr"]:
         look_for_lr(configured(asked), folder, asked["download"])
         return
