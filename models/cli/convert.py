@@ -24,7 +24,9 @@ minigrad convert checkpoint.pt weights.npz --force
 @click.argument("target", type=click.Path(dir_okay=False))
 @click.option("--force", is_flag=True, help="Replace TARGET if it is there.")
 def convert(source: str, target: str, force: bool) -> None:
-    """Convert weights from SOURCE (.pth, .pt, .npz, .safetensors) to TARGET (.safetensors, .npz).
+    """Convert a file of weights.
+
+    SOURCE is a .pth, .pt, .npz or .safetensors file, TARGET a .safetensors or .npz one.
 
     The file of a training script that keeps the weights under "state_dict", "model_state_dict" or "model" becomes one
     of the weights alone. Nothing in SOURCE is run.

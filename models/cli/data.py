@@ -7,6 +7,7 @@ import click
 from minigrad import nn
 from minigrad.models.cli.command import Command
 from minigrad.models.cli.output import as_json, say, table
+from minigrad.models.cli.settings import json_option
 
 EXAMPLES = """
 minigrad data
@@ -16,7 +17,7 @@ minigrad data --json
 
 @click.command(cls=Command, epilog=EXAMPLES)
 @click.option("--data-root", type=click.Path(), help="The folder of data sets.")
-@click.option("--json", "json_wanted", is_flag=True, help="Write JSON, for scripts.")
+@json_option
 def data(data_root: str | None, json_wanted: bool) -> None:
     """List the data sets, and where they are.
 

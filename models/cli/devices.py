@@ -13,6 +13,7 @@ import numpy as np
 from minigrad import why_no_gpu
 from minigrad.models.cli.command import Command
 from minigrad.models.cli.output import as_json, columned, say
+from minigrad.models.cli.settings import json_option
 
 THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
@@ -23,14 +24,14 @@ minigrad devices --json
 
 
 @click.command(cls=Command, epilog=EXAMPLES)
-@click.option("--json", "json_wanted", is_flag=True, help="Write JSON, for scripts.")
+@json_option
 def devices(json_wanted: bool) -> None:
-    """Say what there is to compute on, and if there is no GPU, why."""
+    """Say what there is to compute on."""
     found = {"cpu": cpu(), "cuda": cuda()}
     if json_wanted:
         say(as_json(found))
         return
-    rows = [[device if i == 0 else "", key, str(value)] for device, known in found.items() for i, (key, value) in enumerate(known.items())]
+    rows = [[device, key, str(value)] for device, known in found.items() for key, value in known.items()]
     for line in columned(rows, [False, False, False]):
         say(line)
 

@@ -13,7 +13,7 @@ from minigrad.models.cli.command import Command, Failure
 from minigrad.models.cli.output import as_json, say
 from minigrad.models.cli.pictures import Drawer
 from minigrad.models.cli.run import Config, is_name, load_into
-from minigrad.models.cli.settings import build, model_options
+from minigrad.models.cli.settings import build, json_option, model_options
 from minigrad.models.cli.train import configured, train
 from minigrad.nn.data import Dataset
 
@@ -28,17 +28,24 @@ minigrad evaluate runs/lenet5-digits/model.safetensors --model lenet5 --data dig
 @click.argument("run", metavar="RUN|WEIGHTS", type=click.Path(exists=True))
 @click.option("--model", help="The model, for a file of weights.")
 @click.option("--data", metavar="NAME|PATH", help="Another data set than the run's; needed for a file of weights.")
-@click.option("--recipe", default="default", show_default=True, help="Whose transforms are used, for a file of weights.")
-@click.option("--size", type=click.IntRange(min=1), help="Resize the images, for a file of weights.")
+@click.option(
+    "--recipe", default="default", show_default=True, help="Whose transforms are used, for a file of weights."
+)
+@click.option("--size", type=click.IntRange(min=1), metavar="N", help="Resize the images, for a file of weights.")
 @model_options
 @click.option("--split", type=click.Choice(["test", "validation"]), default="test", show_default=True)
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to compute.")
+@click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to compute."
+)
 @click.option("--picture", type=click.Path(dir_okay=False), help="The confusion matrix, as *.png or *.svg.")
 @click.option("--download", is_flag=True, help="Download the data set if it is not here.")
 @click.option("--data-root", type=click.Path(), help="The folder of data sets.")
-@click.option("--json", "json_wanted", is_flag=True, help="Write JSON, for scripts.")
+@json_option
 def evaluate(run: str, split: str, picture: str | None, json_wanted: bool, **asked: Any) -> None:
-    """Measure the weights of a run, or of a file: loss, accuracies, and how each class fares."""
+    """Measure a run, or a file of weights.
+
+    Shown are the loss, the accuracies, and how each class fares. A file of weights is measured as if it came from
+    `minigrad train` with the same options: images are resized and normalized as there."""
     path = Path(run)
     config = of_run(path, asked) if path.is_dir() else of_weights(path, asked)
     data = chosen_split(config, split, asked["download"])
@@ -55,7 +62,9 @@ def evaluate(run: str, split: str, picture: str | None, json_wanted: bool, **ask
     else:
         model.load_state_dict(build(config.model, config.options, run).state_dict())
     results = judge.as_dict(judge.judge(trainer, loader).metrics, config.classes)
-    target = Path(picture) if picture else path / "pictures" / f"confusion_matrix-{split}.png" if path.is_dir() else None
+    target = (
+        Path(picture) if picture else path / "pictures" / f"confusion_matrix-{split}.png" if path.is_dir() else None
+    )
     if target is not None:
         drawer = Drawer(target.parent, target.suffix[1:])
         drawer.confusion(results["confusion"], config.classes, target.stem)

@@ -8,6 +8,7 @@ from minigrad import models as networks
 from minigrad.models.cli.catalogue import entry
 from minigrad.models.cli.command import Command
 from minigrad.models.cli.output import as_json, say, table
+from minigrad.models.cli.settings import json_option
 
 EXAMPLES = """
 minigrad models
@@ -16,9 +17,11 @@ minigrad models --json
 
 
 @click.command(cls=Command, epilog=EXAMPLES)
-@click.option("--json", "json_wanted", is_flag=True, help="Write JSON, for scripts.")
+@json_option
 def models(json_wanted: bool) -> None:
-    """List the models: parameters, the images they were made for, papers."""
+    """List the models.
+
+    Shown are their parameters, the images they were made for, and the papers they are from."""
     found = {name: entry(name) for name in networks.names()}
     if json_wanted:
         say(as_json([{"name": name, **known._asdict()} for name, known in found.items()]))

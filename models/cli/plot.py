@@ -25,7 +25,7 @@ minigrad plot runs/lenet5-digits --format svg
 @click.argument("run", type=click.Path(exists=True, file_okay=False))
 @click.option("--format", "kind", type=click.Choice(["png", "svg"]), default="png", show_default=True)
 def plot(run: str, kind: str) -> None:
-    """Draw the pictures of a RUN: its course, and what it learned as far as it is finished and its data are here.
+    """Draw the pictures of a RUN.
 
     The course is that of loss, accuracy, learning rate and gradients. What it learned is shown by the first filters, the
     confusion matrix, the worst mistakes, and one test image on its way through the network.

@@ -19,7 +19,7 @@ from minigrad.models.cli.command import Command, described, is_expected
 from minigrad.models.cli.evaluate import load_run
 from minigrad.models.cli.output import as_json, console, is_live, percent, remark, say
 from minigrad.models.cli.run import Config
-from minigrad.models.cli.settings import build, channels_of, chosen, model_options
+from minigrad.models.cli.settings import build, channels_of, chosen, json_option, model_options
 from minigrad.nn.data.transforms import CenterCrop, Compose, Normalize, Resize, ToFloat
 
 BAR = 30  # characters
@@ -41,12 +41,19 @@ minigrad predict digit.png --run runs/lenet5-digits --feature-maps maps.png
 @click.option("--model", help="Instead of a run: a model ...")
 @click.option("--weights", type=click.Path(exists=True, dir_okay=False), help="... with the weights of a file ...")
 @click.option("--classes", type=click.Path(exists=True, dir_okay=False), help="... and names, one a line.")
-@click.option("--size", type=click.IntRange(min=1), help="Of the image, for --model.  [default: the model's usual one]")
+@click.option(
+    "--size",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Of the image, for --model.  [default: the model's usual one]",
+)
 @model_options
 @click.option("--invert", is_flag=True, help="Light becomes dark: for ink on paper, where digits are light on dark.")
 @click.option("--feature-maps", type=click.Path(dir_okay=False), help="Draw what the network sees of the first image.")
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to compute.")
-@click.option("--json", "json_wanted", is_flag=True, help="Write JSON, for scripts.")
+@click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to compute."
+)
+@json_option
 def predict(images: Sequence[str], json_wanted: bool, invert: bool, feature_maps: str | None, **asked: Any) -> None:
     """Say what is in each IMAGE: the five likeliest classes.
 

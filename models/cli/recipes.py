@@ -9,6 +9,7 @@ import click
 from minigrad import nn
 from minigrad.models.cli.command import Command
 from minigrad.models.cli.output import as_json, say, table
+from minigrad.models.cli.settings import json_option
 
 EXAMPLES = """
 minigrad recipes
@@ -19,11 +20,11 @@ minigrad recipes default > my.toml
 
 @click.command(cls=Command, epilog=EXAMPLES)
 @click.argument("name", required=False)
-@click.option("--json", "json_wanted", is_flag=True, help="Write JSON, for scripts.")
+@json_option
 def recipes(name: str | None, json_wanted: bool) -> None:
-    """List the recipes, the settings that networks are trained with; or print the one called NAME.
+    """List the recipes, or print one.
 
-    A recipe that is written to a file can be changed, and used by `minigrad train --recipe FILE.toml`.
+    They are the settings that networks are trained with. A recipe that is written to a file can be changed, and used by `minigrad train --recipe FILE.toml`.
     """
     if name is not None:
         recipe = nn.train.recipe.get(name)

@@ -1,12 +1,12 @@
 """A run: its folder, what was asked for, and the data, model and trainer that this makes.
 
-    runs/lenet5-digits/config.json           all that `evaluate`, `predict` and `train --resume` need
-                       fitted.safetensors    arrays of the recipe that would fill pages there, such as a mean image
-                       log.jsonl, log.csv    the course of the training
-                       checkpoints/          to go on from
-                       model.safetensors     the weights, the best by validation
-                       results.json          what they are worth
-                       pictures/
+runs/lenet5-digits/config.json           all that `evaluate`, `predict` and `train --resume` need
+                   fitted.safetensors    arrays of the recipe that would fill pages there, such as a mean image
+                   log.jsonl, log.csv    the course of the training
+                   checkpoints/          to go on from
+                   model.safetensors     the weights, the best by validation
+                   results.json          what they are worth
+                   pictures/
 """
 
 from __future__ import annotations

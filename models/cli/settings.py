@@ -35,14 +35,17 @@ class KeyValue(click.ParamType):
             return key, tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
             self.fail(
-                f"{text!r} is no value for {key}: write a number, true, false, a word, \"text\" or [1, 2]", param, ctx
+                f'{text!r} is no value for {key}: write a number, true, false, a word, "text" or [1, 2]', param, ctx
             )
 
 
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """--option and --width, for each command that builds a model."""
     command = click.option(
-        "--width", type=click.FloatRange(min=0, min_open=True), help="Make all layers this many times as wide."
+        "--width",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="X",
+        help="Make all layers this many times as wide.",
     )(command)
     return click.option(
         "--option",

@@ -8,11 +8,12 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from minigrad import models
+from minigrad import models as networks
 from minigrad.models.cli.catalogue import entry
 from minigrad.models.cli.command import Command
 from minigrad.models.cli.output import as_json, console, is_live, say
-from minigrad.models.cli.settings import build, channels_of, chosen, model_options
+from minigrad.models.cli.settings import build, channels_of, chosen, json_option, model_options
+from minigrad.models.summary import COLUMNS
 
 EXAMPLES = """
 minigrad summary lenet5
@@ -23,14 +24,18 @@ minigrad summary resnet20_cifar --json
 
 @click.command(cls=Command, epilog=EXAMPLES)
 @click.argument("model")
-@click.option("--size", type=click.IntRange(min=1), help="Of the image, in pixels.  [default: the model's usual one]")
+@click.option(
+    "--size", type=click.IntRange(min=1), metavar="N", help="Of the image, in pixels.  [default: the model's usual one]"
+)
 @model_options
-@click.option("--json", "json_wanted", is_flag=True, help="Write JSON, for scripts.")
+@json_option
 def summary(model: str, size: int | None, options: Any, width: float | None, json_wanted: bool) -> None:
-    """Show the layers of MODEL: shapes, parameters, multiply-adds, memory, receptive fields."""
+    """Show the layers of MODEL.
+
+    Each has its output's shape, its parameters, multiply-adds and memory, and the part of the image that it sees."""
     given = chosen(model, options, width)
     side = size or entry(model).size
-    found = models.summary(build(model, given), (channels_of(model, given), side, side))
+    found = networks.summary(build(model, given), (channels_of(model, given), side, side))
     if json_wanted:
         say(as_json(found.as_dict()))
     elif is_live():
@@ -39,13 +44,13 @@ def summary(model: str, size: int | None, options: Any, width: float | None, jso
         say(str(found))
 
 
-def draw(found: models.Summary) -> None:
-    """The rows of the printed summary as a table, and its totals."""
-    head, _, titles, _, *rows = str(found).splitlines()
-    table = Table(title=head, title_justify="left", title_style="bold")
-    for title, side in zip(titles.split(), ["left"] * 2 + ["right"] * 6, strict=True):
-        table.add_column(title, justify=side, overflow="fold")  # type: ignore[arg-type]
+def draw(found: networks.Summary) -> None:
+    """The summary as a table with lines."""
+    rows = Table(title=found.title(), title_justify="left", title_style="bold")
+    for i, column in enumerate(COLUMNS):
+        rows.add_column(column, justify="right" if i > 1 else "left", overflow="fold")
     for row in found.rows:
-        table.add_row(*map(Text, row.cells()))
-    console().print(table)
-    say("\n".join(rows[len(found.rows) + 1 :]))
+        rows.add_row(*map(Text, row.cells()))
+    console().print(rows)
+    for line in found.sums():
+        say(line)

@@ -23,9 +23,8 @@ from minigrad.models.cli.progress import Progress
 from minigrad.models.cli.run import Config, fitted, image_shape, is_name, load_data, need_device, split, write_json
 from minigrad.models.cli.settings import KeyValue, build, channels_of, chosen, model_options, outputs, takes
 from minigrad.nn.data import DataLoader, Dataset
-from minigrad.nn.data.transforms import Resize
 from minigrad.nn.optional import need
-from minigrad.nn.train import Checkpoints, DivergedError, EarlyStopping, Recipe, RunLog, TensorBoard, Trainer, find_lr
+from minigrad.nn.train import DivergedError, EarlyStopping, Recipe, RunLog, TensorBoard, find_lr
 
 FREE = {"out", "resume", "quiet", "download", "data_root", "workers", "find_lr"}  # may change when a run goes on
 
@@ -44,27 +43,42 @@ minigrad train lenet5 --data digits --epochs 20 --resume
 @click.option("--data", required=True, metavar="NAME|PATH", help="A data set, a folder of images, or an .npz file.")
 @click.option("--recipe", default="default", show_default=True, metavar="NAME|FILE.toml", help="How to train.")
 @click.option("--set", "changes", type=KeyValue(), multiple=True, help="Change the recipe, as optimizer.lr=0.05.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training set.  [default: the recipe's]")
-@click.option("--batch-size", type=click.IntRange(min=1), help="Images in a batch.  [default: the recipe's]")
-@click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Learning rate.  [default: the recipe's]")
-@click.option("--size", type=click.IntRange(min=1), help="Resize the images to this many pixels a side.")
+@click.option(
+    "--epochs", type=click.IntRange(min=1), metavar="N", help="Passes over the training set.  [default: the recipe's]"
+)
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), metavar="N", help="Images in a batch.  [default: the recipe's]"
+)
+@click.option(
+    "--lr", type=click.FloatRange(min=0, min_open=True), metavar="X", help="Learning rate.  [default: the recipe's]"
+)
+@click.option("--size", type=click.IntRange(min=1), metavar="N", help="Resize the images to this many pixels a side.")
 @model_options
 @click.option("--weights", type=click.Path(exists=True, dir_okay=False), help="Start from the weights in this file.")
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to compute.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all that is drawn.")
+@click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to compute."
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Of all that is drawn."
+)
 @click.option(
     "--validation",
     type=click.FloatRange(min=0, max=1, max_open=True),
     default=0.1,
     show_default=True,
+    metavar="X",
     help="Share of the training set that is held out; 0 for none.",
 )
-@click.option("--limit", type=click.IntRange(min=2), help="Use only so many samples, for a quick try.")
+@click.option("--limit", type=click.IntRange(min=2), metavar="N", help="Use only so many samples, for a quick try.")
 @click.option("--out", type=click.Path(file_okay=False), help="The run's folder.  [default: runs/MODEL-DATA]")
 @click.option("--resume", is_flag=True, help="Go on with the run in this folder, with its options.")
-@click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Threads that load images.")
+@click.option(
+    "--workers", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Threads that load images."
+)
 @click.option("--autocast", is_flag=True, help="Compute in float16 where that is safe (cuda).")
-@click.option("--ema", type=click.FloatRange(0, 1), metavar="DECAY", help="Evaluate with averaged weights.")
+@click.option(
+    "--ema", type=click.FloatRange(0, 1), metavar="DECAY", help="Evaluate with a moving average of the weights."
+)
 @click.option("--early-stopping", type=click.IntRange(min=1), metavar="N", help="Stop after N epochs without progress.")
 @click.option("--tensorboard", is_flag=True, help="Write a log for TensorBoard too.")
 @click.option("--find-lr", is_flag=True, help="Look for a good learning rate, and do not train.")
@@ -73,9 +87,9 @@ minigrad train lenet5 --data digits --epochs 20 --resume
 @click.option("--quiet", is_flag=True, help="Show nothing but the results.")
 @click.pass_context
 def train(ctx: click.Context, **asked: Any) -> None:
-    """Train MODEL on a data set, and test it once at the end.
+    """Train MODEL on a data set.
 
-    The best weights by validation are tested and saved, with a log, checkpoints and pictures, in the run's folder.
+    The best weights by validation are tested once, at the end, and saved, with a log, checkpoints and pictures, in the run's folder.
     Ctrl-C saves, and says how to go on. `minigrad models`, `minigrad data` and `minigrad recipes` list what there is.
     """
     need("safetensors", "minigrad train")  # now, not after an epoch
@@ -109,7 +123,9 @@ def configured(asked: dict[str, Any]) -> Config:
     data = asked["data"] if is_name(asked["data"]) else str(Path(asked["data"]).expanduser().resolve())
     if not is_name(data) and not Path(data).exists():
         data = asked["data"]  # the message for what is neither a name nor a path shows it as it was written
-    training = load_data(data, True, channels_of(asked["model"], options | in_channels(asked, 3)), root, asked["download"])
+    training = load_data(
+        data, True, channels_of(asked["model"], options | in_channels(asked, 3)), root, asked["download"]
+    )
     image, classes = image_shape(training), list(training.classes)
     known = models.registry.options(asked["model"])
     found = {"num_classes": len(classes), "in_channels": image[0]}
@@ -415,11 +431,15 @@ class Training:
 
     def _report(self, results: dict[str, Any], drawer: Drawer, seconds: float) -> None:
         say("")
-        which = f"the best by validation, of epoch {results['epoch_of_weights']}" if results["validation"] else "the last"
+        which = (
+            f"the best by validation, of epoch {results['epoch_of_weights']}" if results["validation"] else "the last"
+        )
         if results["test"] is not None:
             judge.show(results["test"], "test")
         else:
-            say(f"{self.config.data} has no test set; validation: {percent(results['validation'].get('top1', float('nan')))}")
+            say(
+                f"{self.config.data} has no test set; validation: {percent(results['validation'].get('top1', float('nan')))}"
+            )
         say(f"with the weights that are {which}; trained in {duration(results['seconds_of_training'])}")
         if self.quiet:
             return

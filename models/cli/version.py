@@ -11,7 +11,17 @@ import click
 from minigrad.models.cli.command import Command
 from minigrad.models.cli.output import columned, say
 
-PACKAGES = ("numpy", "cupy-cuda13x", "cupy-cuda12x", "safetensors", "matplotlib", "pillow", "click", "rich", "tensorboard")
+PACKAGES = (
+    "numpy",
+    "cupy-cuda13x",
+    "cupy-cuda12x",
+    "safetensors",
+    "matplotlib",
+    "pillow",
+    "click",
+    "rich",
+    "tensorboard",
+)
 
 EXAMPLES = """
 minigrad version
@@ -20,7 +30,9 @@ minigrad version
 
 @click.command(cls=Command, epilog=EXAMPLES)
 def version() -> None:
-    """Show the versions of minigrad, Python and the packages it uses, as a report of a bug needs them."""
+    """Show the versions of all that matters.
+
+    A report of a bug needs them."""
     rows = [["minigrad", installed("minigrad")], ["python", platform.python_version()]]
     for package in PACKAGES:
         try:
