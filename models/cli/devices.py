@@ -38,7 +38,7 @@ def devices(json_wanted: bool) -> None:
 
 def cpu() -> dict[str, Any]:
     """The CPU: what NumPy multiplies matrices with, and on how many threads."""
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[index, call-overload]
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     limits = [f"{os.environ[name]} by {name}" for name in THREADS if os.environ.get(name)]
     return {

@@ -9,7 +9,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor
-from minigrad.models.cli.output import percent, table
+from minigrad.models.cli.output import loss_text, percent, table
 from minigrad.nn.train import Metrics, Trainer
 
 
@@ -65,7 +65,7 @@ def as_dict(metrics: Metrics, classes: Sequence[str]) -> dict[str, Any]:
 def show(results: dict[str, Any], title: str) -> None:
     """Write the table of the main numbers of `as_dict`."""
     wrong = results["count"] - sum(row[i] for i, row in enumerate(results["confusion"]))
-    cells = (results["count"], wrong, f"{results['loss']:.4f}", percent(results["top1"]), percent(results["top5"]))
+    cells = (results["count"], wrong, loss_text(results["loss"]), percent(results["top1"]), percent(results["top5"]))
     table(("set", ">images", ">wrong", ">loss", ">top-1", ">top-5"), [(title, *cells)])
 
 

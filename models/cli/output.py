@@ -1,4 +1,4 @@
-"""Text for people and for scripts: tables in a terminal, plain columns elsewhere; results on stdout, remarks on stderr."""
+"""Text for people and for scripts: results on stdout, remarks on stderr; tables with lines only in a terminal."""
 
 from __future__ import annotations
 
@@ -89,6 +89,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def loss_text(loss: float) -> str:
+    """A loss with four decimals; a very large one with three digits.
+
+    >>> loss_text(0.69315), loss_text(1e20)
+    ('0.6932', '1e+20')
+    """
+    return f"{loss:.4f}" if abs(loss) < 1e4 else f"{loss:.3g}"
 
 
 def percent(fraction: float) -> str:

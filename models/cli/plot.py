@@ -27,8 +27,9 @@ minigrad plot runs/lenet5-digits --format svg
 def plot(run: str, kind: str) -> None:
     """Draw the pictures of a RUN.
 
-    The course is that of loss, accuracy, learning rate and gradients. What it learned is shown by the first filters, the
-    confusion matrix, the worst mistakes, and one test image on its way through the network.
+    They show its course: loss, accuracy, learning rate and gradients; and what it learned, as far as it is finished and
+    its data are here: the first filters, the confusion matrix, the worst mistakes, and a test image on its way through
+    the network.
     """
     folder = Path(run)
     drawer = Drawer(folder / "pictures", kind)

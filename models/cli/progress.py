@@ -9,7 +9,7 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
-from minigrad.models.cli.output import console, duration, is_live, percent, say
+from minigrad.models.cli.output import console, duration, is_live, loss_text, percent, say
 from minigrad.nn.data import DataLoader
 from minigrad.nn.train.callbacks import Callback, Row
 from minigrad.nn.train.trainer import Trainer
@@ -18,14 +18,14 @@ SMOOTHING = 0.9  # of the running loss
 
 # title, width, what it shows of an epoch's row; those of the validation only if there is one
 COLUMNS: list[tuple[str, int, Any]] = [
-    ("epoch", 9, lambda row, epochs: f"{row['epoch']}/{epochs}"),
-    ("train loss", 10, lambda row, epochs: f"{row['train_loss']:.4f}"),
+    ("epoch", 7, lambda row, epochs: f"{row['epoch']}/{epochs}"),
+    ("train loss", 10, lambda row, epochs: loss_text(row["train_loss"])),
     ("top-1", 8, lambda row, epochs: percent(row["train_top1"])),
-    ("val loss", 9, lambda row, epochs: f"{row['val_loss']:.4f}"),
+    ("val loss", 8, lambda row, epochs: loss_text(row["val_loss"])),
     ("top-1", 8, lambda row, epochs: percent(row["val_top1"])),
-    ("lr", 9, lambda row, epochs: f"{row['lr']:.3g}"),
+    ("lr", 7, lambda row, epochs: f"{row['lr']:.2g}"),
     ("images/s", 8, lambda row, epochs: f"{row['images_per_second']:,.0f}"),
-    ("time", 12, lambda row, epochs: duration(row["seconds"])),
+    ("time", 10, lambda row, epochs: duration(row["seconds"])),
 ]
 OF_VALIDATION = (3, 4)
 
@@ -91,6 +91,7 @@ class Progress(Callback):
             else:
                 self._bar.console.print(line, soft_wrap=True)
         self._loss = None
+        self._show(trainer)
 
     def on_fit_end(self, trainer: Trainer) -> None:
         """Take the bar away."""
@@ -106,7 +107,7 @@ class Progress(Callback):
         if self._bar is None:
             return
         in_epoch = trainer.step - trainer.epoch * self.steps
-        state = "" if self._loss is None else f"loss {self._loss:.4f}"
+        state = "" if self._loss is None else f"loss {loss_text(self._loss)}"
         if self._done:
             each = (time.perf_counter() - self._start) / self._done
             left = each * (self.epochs * self.steps - trainer.step)

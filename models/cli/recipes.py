@@ -24,7 +24,8 @@ minigrad recipes default > my.toml
 def recipes(name: str | None, json_wanted: bool) -> None:
     """List the recipes, or print one.
 
-    They are the settings that networks are trained with. A recipe that is written to a file can be changed, and used by `minigrad train --recipe FILE.toml`.
+    They are the settings that networks are trained with. A recipe that is written to a file can be changed, and used by
+    `minigrad train --recipe FILE.toml`.
     """
     if name is not None:
         recipe = nn.train.recipe.get(name)

@@ -46,7 +46,8 @@ class Config:
         input: (C, H, W) that the model gets.
         size: the images are resized to it; None: left to the recipe, or as they are.
         recipe: the recipe with all changes, and the numbers fitted to the training set.
-        seed, validation, limit: of the weights, the split and the batches; the share held out; how many samples at most.
+        seed: of the weights, the split and the batches.
+        validation, limit: the share that is held out; how many samples are used at most.
         device, autocast, workers: see `Trainer` and `DataLoader`.
         early_stopping: epochs without improvement; None for no such thing.
         tensorboard: whether its log is written too.
@@ -191,7 +192,12 @@ def need_device(device: str) -> None:
 def load_data(name: str, train: bool, channels: int, root: str | None, download: bool = False) -> Dataset:
     """A part of a data set by its name or path; a folder of images is read in grey for a model of one channel."""
     options = {"mode": "L"} if channels == 1 and Path(name).expanduser().is_dir() and not is_name(name) else {}
-    return nn.data.get(name, train, root, download, **options)
+    try:
+        return nn.data.get(name, train, root, download, **options)
+    except (FileNotFoundError, ValueError) as error:
+        if is_name(name):
+            error.add_note("On the command line that is --download and --data-root.")
+        raise
 
 
 def is_name(data: str) -> bool:

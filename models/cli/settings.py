@@ -24,7 +24,7 @@ class KeyValue(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
         """The key and the value."""
         if isinstance(value, tuple):
-            return value  # type: ignore[return-value]
+            return value
         key, equals, text = value.partition("=")
         key, text = key.strip(), text.strip()
         if not equals or not re.fullmatch(r"[A-Za-z_][\w.]*", key):
@@ -39,13 +39,19 @@ class KeyValue(click.ParamType):
             )
 
 
+device_option = click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to compute."
+)
+json_option = click.option("--json", "json_wanted", is_flag=True, help="Write JSON, for scripts.")
+
+
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """--option and --width, for each command that builds a model."""
     command = click.option(
         "--width",
         type=click.FloatRange(min=0, min_open=True),
         metavar="X",
-        help="Make all layers this many times as wide.",
+        help="Make all layers so many times as wide.",
     )(command)
     return click.option(
         "--option",

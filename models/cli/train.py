@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from minigrad.models.cli.run import Config, fitted, image_shape, is_name, load_d
 from minigrad.models.cli.settings import KeyValue, build, channels_of, chosen, model_options, outputs, takes
 from minigrad.nn.data import DataLoader, Dataset
 from minigrad.nn.optional import need
-from minigrad.nn.train import DivergedError, EarlyStopping, Recipe, RunLog, TensorBoard, find_lr
+from minigrad.nn.train import EarlyStopping, Recipe, RunLog, TensorBoard, find_lr
 
 FREE = {"out", "resume", "quiet", "download", "data_root", "workers", "find_lr"}  # may change when a run goes on
 
@@ -43,15 +42,9 @@ minigrad train lenet5 --data digits --epochs 20 --resume
 @click.option("--data", required=True, metavar="NAME|PATH", help="A data set, a folder of images, or an .npz file.")
 @click.option("--recipe", default="default", show_default=True, metavar="NAME|FILE.toml", help="How to train.")
 @click.option("--set", "changes", type=KeyValue(), multiple=True, help="Change the recipe, as optimizer.lr=0.05.")
-@click.option(
-    "--epochs", type=click.IntRange(min=1), metavar="N", help="Passes over the training set.  [default: the recipe's]"
-)
-@click.option(
-    "--batch-size", type=click.IntRange(min=1), metavar="N", help="Images in a batch.  [default: the recipe's]"
-)
-@click.option(
-    "--lr", type=click.FloatRange(min=0, min_open=True), metavar="X", help="Learning rate.  [default: the recipe's]"
-)
+@click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="Passes over the training set.")
+@click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Images in a batch.")
+@click.option("--lr", type=click.FloatRange(min=0, min_open=True), metavar="X", help="Learning rate.")
 @click.option("--size", type=click.IntRange(min=1), metavar="N", help="Resize the images to this many pixels a side.")
 @model_options
 @click.option("--weights", type=click.Path(exists=True, dir_okay=False), help="Start from the weights in this file.")
@@ -73,12 +66,10 @@ minigrad train lenet5 --data digits --epochs 20 --resume
 @click.option("--out", type=click.Path(file_okay=False), help="The run's folder.  [default: runs/MODEL-DATA]")
 @click.option("--resume", is_flag=True, help="Go on with the run in this folder, with its options.")
 @click.option(
-    "--workers", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Threads that load images."
+    "--workers", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Threads for images."
 )
 @click.option("--autocast", is_flag=True, help="Compute in float16 where that is safe (cuda).")
-@click.option(
-    "--ema", type=click.FloatRange(0, 1), metavar="DECAY", help="Evaluate with a moving average of the weights."
-)
+@click.option("--ema", type=click.FloatRange(0, 1), metavar="DECAY", help="Evaluate with averaged weights.")
 @click.option("--early-stopping", type=click.IntRange(min=1), metavar="N", help="Stop after N epochs without progress.")
 @click.option("--tensorboard", is_flag=True, help="Write a log for TensorBoard too.")
 @click.option("--find-lr", is_flag=True, help="Look for a good learning rate, and do not train.")
@@ -89,14 +80,17 @@ minigrad train lenet5 --data digits --epochs 20 --resume
 def train(ctx: click.Context, **asked: Any) -> None:
     """Train MODEL on a data set.
 
-    The best weights by validation are tested once, at the end, and saved, with a log, checkpoints and pictures, in the run's folder.
-    Ctrl-C saves, and says how to go on. `minigrad models`, `minigrad data` and `minigrad recipes` list what there is.
+    The best weights by validation are tested once, at the end. They are saved in the run's folder, with a log,
+    checkpoints and pictures. Ctrl-C saves too, and says how to go on.
+
+    `minigrad models`, `minigrad data` and `minigrad recipes` list what there is. Epochs, batches and the learning rate
+    are the recipe's unless they are given.
     """
     need("safetensors", "minigrad train")  # now, not after an epoch
     name = asked["data"] if is_name(asked["data"]) else Path(asked["data"]).expanduser().resolve().stem
     folder = Path(asked["out"] or Path("runs", f"{asked['model']}-{name}"))
-    need_device(asked["device"])
     if asked["find_lr"]:
+        need_device(asked["device"])
         look_for_lr(configured(asked), folder, asked["download"])
         return
     if asked["resume"] and (folder / "config.json").exists():
@@ -108,8 +102,10 @@ def train(ctx: click.Context, **asked: Any) -> None:
         if asked["resume"]:
             remark(f"There is nothing to resume in {folder}: starting.")
         config = configured(asked)
-        config.write(folder)
-    Training(config, folder, asked["download"], asked["quiet"]).run()
+    need_device(config.device)
+    training = Training(config, folder, asked["download"], asked["quiet"])
+    config.write(folder)  # not before it is known that all parts can be made
+    training.run()
 
 
 # ---- what is asked for ----------------------------------------------------------------------------------------------
@@ -123,11 +119,9 @@ def configured(asked: dict[str, Any]) -> Config:
     data = asked["data"] if is_name(asked["data"]) else str(Path(asked["data"]).expanduser().resolve())
     if not is_name(data) and not Path(data).exists():
         data = asked["data"]  # the message for what is neither a name nor a path shows it as it was written
-    training = load_data(
-        data, True, channels_of(asked["model"], options | in_channels(asked, 3)), root, asked["download"]
-    )
-    image, classes = image_shape(training), list(training.classes)
     known = models.registry.options(asked["model"])
+    training = load_data(data, True, channels_of(asked["model"], options), root, asked["download"])
+    image, classes = image_shape(training), list(training.classes)
     found = {"num_classes": len(classes), "in_channels": image[0]}
     options = {key: value for key, value in found.items() if key in known} | options
     mg.manual_seed(asked["seed"])
@@ -160,11 +154,6 @@ def configured(asked: dict[str, Any]) -> Config:
         tensorboard=asked["tensorboard"],
         asked=plain({key: value for key, value in asked.items() if key not in FREE}),
     )
-
-
-def in_channels(asked: dict[str, Any], usual: int) -> dict[str, int]:
-    """The option `in_channels` for a model that has it; a folder of images is then read in colour."""
-    return {"in_channels": usual} if "in_channels" in models.registry.options(asked["model"]) else {}
 
 
 def plain(value: Any) -> Any:
@@ -202,7 +191,8 @@ def refuse_without_validation(asked: dict[str, Any], recipe: Recipe) -> None:
         raise click.UsageError("--early-stopping needs a validation set: give --validation a share above 0")
     if recipe.schedule.get("name") == "ReduceLROnPlateau" and recipe.trainer.get("monitor", "val_loss")[:4] == "val_":
         raise click.UsageError(
-            f"the recipe {recipe.name} lowers the learning rate by the validation set: give --validation a share above 0"
+            f"the recipe {recipe.name} lowers the learning rate by the validation set: give --validation a share above "
+            f"0"
         )
 
 
@@ -250,12 +240,12 @@ def resumed(ctx: click.Context, folder: Path, asked: dict[str, Any]) -> Config:
     config = Config.read(folder)
     given = [key for key in asked if ctx.get_parameter_source(key) is not ParameterSource.DEFAULT and key not in FREE]
     for key in given:
-        before, now = config.asked.get(key), plain(asked[key])
+        before, now = begun_with(config, key), plain(asked[key])
         if key != "epochs" and before != now:
             flag = next(p for p in ctx.command.params if p.name == key).opts[0]
             raise click.UsageError(
-                f"{flag} {_shown(now)} contradicts the run in {folder}, which was begun with {_shown(before)}: leave it "
-                f"out, or give another folder by --out"
+                f"{flag} {_shown(now)} contradicts the run in {folder}, which was begun with {_shown(before)}: leave "
+                f"it out, or give another folder by --out"
             )
     epochs = asked["epochs"] or config.recipe["epochs"]
     if epochs < config.recipe["epochs"]:
@@ -263,13 +253,23 @@ def resumed(ctx: click.Context, folder: Path, asked: dict[str, Any]) -> Config:
     if epochs > config.recipe["epochs"]:
         if {"epochs", "steps"} & {v for v in config.recipe["schedule"].values() if isinstance(v, str)}:
             remark(
-                f"The learning-rate schedule was made for {config.recipe['epochs']} epochs, and goes on as it is beyond "
-                f"them."
+                f"The learning-rate schedule was made for {config.recipe['epochs']} epochs, and goes on as it is "
+                f"beyond them."
             )
         recipe = config.recipe | {"epochs": epochs}
         config = dataclasses.replace(config, recipe=recipe, asked=config.asked | {"epochs": epochs})
-        config.write(folder)
     return dataclasses.replace(config, workers=asked["workers"])
+
+
+def begun_with(config: Config, key: str) -> Any:
+    """The value of an option when the run was begun; the recipe's where it was not given."""
+    recipes = {"epochs": ["epochs"], "batch_size": ["batch_size"], "lr": ["optimizer", "lr"]}
+    value = config.asked[key]
+    if value is None and key in recipes:
+        value = config.recipe
+        for name in recipes[key]:
+            value = value.get(name)
+    return value
 
 
 def _shown(value: Any) -> str:
@@ -343,21 +343,18 @@ class Training:
 
     def run(self) -> None:
         """Train, test, save, draw."""
-        start = time.perf_counter()
         if self.trainer.resume():
             remark(f"Going on after epoch {self.trainer.epoch}, step {self.trainer.step}.")
         elif (weights := self.config.asked["weights"]) is not None:
             remark(start_from(self.model, self.config, Path(weights)))
         if not self.quiet:
             self._introduce()
+        held_out = None if self.held_out is None else self.progress.watched(self._loader(self.held_out))
         try:
-            held_out = None if self.held_out is None else self.progress.watched(self._loader(self.held_out))
             self.trainer.fit(self.loader, held_out, epochs=self.config.recipe["epochs"])
+            self._finish()
         except KeyboardInterrupt as error:
             raise Interrupted(self._how_to_go_on()) from error
-        except DivergedError as error:
-            raise Failure(str(error)) from error
-        self._finish(time.perf_counter() - start)
 
     def _loader(self, data: Dataset) -> DataLoader:
         return self.config.held_out_loader(data)
@@ -375,22 +372,21 @@ class Training:
         resized = "" if config.size is None else f", resized to {config.size} x {config.size}"
         say(f"{config.data}: {', '.join(parts)}, {len(config.classes)} classes{resized}")
         say(
-            f"{recipe.name}: {recipe.optimizer['name']} with a learning rate of {recipe.optimizer.get('lr', 'its own')}, "
-            f"batches of {recipe.batch_size}, {recipe.epochs} epochs"
+            f"{recipe.name}: {recipe.optimizer['name']} with a learning rate of {recipe.optimizer.get('lr')}, batches of "
+            f"{recipe.batch_size}, {recipe.epochs} epochs"
         )
 
     def _how_to_go_on(self) -> str:
         saved = self.checkpoints.path(self.trainer.step).exists()
-        config = self.config
-        command = ["minigrad", "train", config.model, "--data", config.asked["data"]]
+        command = ["minigrad", "train", self.config.model, "--data", self.config.asked["data"]]
         command += ["--out", str(self.folder), "--resume"]
-        if config.device != "cpu":
-            command += ["--device", config.device]
-        where = f"Interrupted in epoch {self.trainer.epoch + 1}, after step {self.trainer.step}"
+        done = self.trainer.epoch >= self.config.recipe["epochs"] or self.trainer.stop
+        when = "after the last epoch" if done else f"in epoch {self.trainer.epoch + 1}"
+        where = f"Interrupted {when}, after step {self.trainer.step}"
         state = "saved" if saved else "what came after the last checkpoint is lost"
         return f"{where}: {state}. Go on with\n  {shlex.join(command)}"
 
-    def _finish(self, seconds: float) -> None:
+    def _finish(self) -> None:
         history = list(self.trainer.history)
         found = self.checkpoints.best() if self.held_out is not None else None
         if found is not None:
@@ -419,7 +415,7 @@ class Training:
         except ImportError as error:
             drawer.missing.append(str(error))
         write_json(self.folder / "results.json", results)
-        self._report(results, drawer, seconds)
+        self._report(results, drawer)
 
     def _draw(self, drawer: Drawer, judged: judge.Judgement | None) -> None:
         drawer.course(self.folder)
@@ -429,17 +425,15 @@ class Training:
                 drawer.confusion(judged.metrics.confusion, self.config.classes)
                 drawer.mistakes(self.test, judged, self.config.classes)
 
-    def _report(self, results: dict[str, Any], drawer: Drawer, seconds: float) -> None:
+    def _report(self, results: dict[str, Any], drawer: Drawer) -> None:
         say("")
-        which = (
-            f"the best by validation, of epoch {results['epoch_of_weights']}" if results["validation"] else "the last"
-        )
+        validation = results["validation"]
+        which = f"the best by validation, of epoch {results['epoch_of_weights']}" if validation else "the last"
         if results["test"] is not None:
             judge.show(results["test"], "test")
         else:
-            say(
-                f"{self.config.data} has no test set; validation: {percent(results['validation'].get('top1', float('nan')))}"
-            )
+            best = f"; validation: {percent(validation['top1'])}" if validation else ""
+            say(f"{self.config.data} has no test set{best}")
         say(f"with the weights that are {which}; trained in {duration(results['seconds_of_training'])}")
         if self.quiet:
             return
