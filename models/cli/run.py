@@ -22,6 +22,7 @@ from typing import Any, Self
 import numpy as np
 
 from minigrad import nn, why_no_gpu
+from minigrad.models.cli.output import as_json
 from minigrad.models.cli.settings import build, channels_of
 from minigrad.nn.atomic import replacing
 from minigrad.nn.data import DataLoader, Dataset, Subset
@@ -283,7 +284,7 @@ def load_into(model: nn.Module, path: Path) -> None:
 def write_json(path: Path, table: Mapping[str, Any]) -> None:
     """Write a file of JSON, under its name only when it is complete."""
     with replacing(path) as file:
-        file.write((json.dumps(table, indent=2, ensure_ascii=False) + "\n").encode())
+        file.write(f"{as_json(table)}\n".encode())
 
 
 def _without_arrays(value: Any, arrays: dict[str, np.ndarray], path: str) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 from click.core import ParameterSource
 
 import minigrad as mg
@@ -16,7 +17,7 @@ from minigrad import models, nn
 from minigrad.models.cli import judge
 from minigrad.models.cli.catalogue import entry
 from minigrad.models.cli.command import Command, Failure, Interrupted
-from minigrad.models.cli.output import duration, percent, remark, say
+from minigrad.models.cli.output import counted, duration, percent, remark, say
 from minigrad.models.cli.pictures import Drawer
 from minigrad.models.cli.progress import Progress
 from minigrad.models.cli.run import Config, fitted, image_shape, is_name, load_data, need_device, split, write_json
@@ -131,8 +132,7 @@ def configured(asked: dict[str, Any]) -> Config:
     if held_out is None:
         refuse_without_validation(asked, recipe)
     table = fitted(recipe, part, size)
-    one = recipe.__class__(**table).transforms(part, size)[1](part.batch([0])[0])
-    shape = list(map(int, one.shape[-3:]))
+    shape = prepared_shape(Recipe(**table), part, size)
     refuse_misfit(asked, model, shape, classes)
     return Config(
         model=asked["model"],
@@ -183,6 +183,19 @@ def chosen_size(asked: dict[str, Any], recipe: Recipe, model: nn.Module, image: 
     if len(image) == 3 and takes(model, tuple(image)):
         return None
     return entry(asked["model"]).size
+
+
+def prepared_shape(recipe: Recipe, data: Dataset, size: int | None) -> list[int]:
+    """(C, H, W) of an image as the network gets it; tells before the training if the recipe cannot prepare it."""
+    for_training, for_test = recipe.transforms(data, size)
+    one = data.batch([0])[0]
+    try:
+        for_training(one, np.random.default_rng(0))
+        done = for_test(one, np.random.default_rng(0))
+    except (TypeError, ValueError) as error:
+        error.add_note(f"while the recipe {recipe.name} prepared the first image, of shape {one[0].shape}")
+        raise
+    return list(map(int, done.shape[-3:]))
 
 
 def refuse_without_validation(asked: dict[str, Any], recipe: Recipe) -> None:
@@ -286,7 +299,7 @@ def is_complete(folder: Path, config: Config) -> bool:
     results = json.loads(path.read_text(encoding="utf-8"))
     if results["epochs_asked"] < config.recipe["epochs"]:
         return False
-    say(f"{folder} is complete, after {results['epochs']} epochs; --epochs N with more goes on.")
+    say(f"{folder} is complete, after {counted(results['epochs'], 'epoch')}; --epochs N with more goes on.")
     if results["test"] is not None:
         judge.show(results["test"], "test")
     return True
@@ -372,8 +385,8 @@ class Training:
         resized = "" if config.size is None else f", resized to {config.size} x {config.size}"
         say(f"{config.data}: {', '.join(parts)}, {len(config.classes)} classes{resized}")
         say(
-            f"{recipe.name}: {recipe.optimizer['name']} with a learning rate of {recipe.optimizer.get('lr')}, batches of "
-            f"{recipe.batch_size}, {recipe.epochs} epochs"
+            f"{recipe.name}: {recipe.optimizer['name']} with a learning rate of {recipe.optimizer.get('lr')}, "
+            f"batches of {recipe.batch_size}, {counted(recipe.epochs, 'epoch')}"
         )
 
     def _how_to_go_on(self) -> str:
@@ -426,7 +439,8 @@ class Training:
                 drawer.mistakes(self.test, judged, self.config.classes)
 
     def _report(self, results: dict[str, Any], drawer: Drawer) -> None:
-        say("")
+        if not self.quiet:
+            say("")
         validation = results["validation"]
         which = f"the best by validation, of epoch {results['epoch_of_weights']}" if validation else "the last"
         if results["test"] is not None:
