@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 Cell = Any
-LIST_OF_NUMBERS = re.compile(r"\[[-+\d.eE,\snul]+\]")
+LIST_OF_NUMBERS = re.compile(r"\[(\n[-+\d.eE,\snul]+)\]")  # a line has no end inside a text
 
 
 def console() -> Console:
@@ -76,14 +76,21 @@ def columned(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
     ]
 
 
-def as_json(value: Any) -> str:
-    """JSON that every program reads: what is no number is null.
+def as_json(value: Any, strict: bool = True) -> str:
+    """JSON, with a list of numbers on one line.
 
-    >>> as_json({"precision": float("nan")})
-    '{\\n  "precision": null\\n}'
+    Args:
+        value: dicts, lists, texts, numbers.
+        strict: what is no number is null, as every program reads it; else NaN and Infinity, as Python reads them.
+
+    >>> print(as_json({"precision": float("nan"), "shape": (3, 8)}))
+    {
+      "precision": null,
+      "shape": [3, 8]
+    }
     """
-    text = json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
-    return LIST_OF_NUMBERS.sub(lambda found: " ".join(found[0].split()).replace("[ ", "[").replace(" ]", "]"), text)
+    text = json.dumps(_plain(value) if strict else value, indent=2, ensure_ascii=False, allow_nan=not strict)
+    return LIST_OF_NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
 
 
 def counted(number: int, noun: str) -> str:

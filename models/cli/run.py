@@ -84,7 +84,8 @@ class Config:
         versions = {"python": platform.python_version(), "numpy": np.__version__, "minigrad": version("minigrad")}
         if arrays:
             nn.save(arrays, folder / "fitted.safetensors")
-        write_json(folder / "config.json", {"minigrad_run": FORMAT, **table, "versions": versions})
+        config = {"minigrad_run": FORMAT, **table, "versions": versions}
+        write_json(folder / "config.json", config, strict=False)  # a schedule may last until infinity
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -281,10 +282,10 @@ def load_into(model: nn.Module, path: Path) -> None:
         raise
 
 
-def write_json(path: Path, table: Mapping[str, Any]) -> None:
-    """Write a file of JSON, under its name only when it is complete."""
+def write_json(path: Path, table: Mapping[str, Any], strict: bool = True) -> None:
+    """Write a file of JSON, see `as_json`, under its name only when it is complete."""
     with replacing(path) as file:
-        file.write(f"{as_json(table)}\n".encode())
+        file.write(f"{as_json(table, strict)}\n".encode())
 
 
 def _without_arrays(value: Any, arrays: dict[str, np.ndarray], path: str) -> Any:

@@ -24,7 +24,7 @@ from minigrad.models.cli.run import Config, fitted, image_shape, is_name, load_d
 from minigrad.models.cli.settings import KeyValue, build, channels_of, chosen, model_options, outputs, takes
 from minigrad.nn.data import DataLoader, Dataset
 from minigrad.nn.optional import need
-from minigrad.nn.train import EarlyStopping, Recipe, RunLog, TensorBoard, find_lr
+from minigrad.nn.train import DivergedError, EarlyStopping, Recipe, RunLog, TensorBoard, find_lr
 
 FREE = {"out", "resume", "quiet", "download", "data_root", "workers", "find_lr"}  # may change when a run goes on
 
@@ -368,6 +368,9 @@ class Training:
             self._finish()
         except KeyboardInterrupt as error:
             raise Interrupted(self._how_to_go_on()) from error
+        except DivergedError as error:
+            error.add_note("On the command line that is --lr, and --set trainer.clip_norm=1.0.")
+            raise
 
     def _loader(self, data: Dataset) -> DataLoader:
         return self.config.held_out_loader(data)
