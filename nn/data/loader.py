@@ -8,14 +8,17 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from minigrad.nn.data.dataset import Dataset
 from minigrad.nn.data.sampler import RandomSampler, Sampler, SequentialSampler
-from minigrad.nn.data.workers import Processes, in_threads
+from minigrad.nn.data.threads import in_threads
 from minigrad.random import default_generator, drawing_from
+
+if TYPE_CHECKING:
+    from minigrad.nn.data.processes import Processes
 
 
 class Plan(NamedTuple):
@@ -112,7 +115,10 @@ class DataLoader:
         mix: called as mix(images, labels, generator) after that, and returns both anew, such as `MixUp`.
         drop_last: leave out a last batch with fewer samples.
         num_workers: how many threads or processes make the batches; 0: none, each is made when it is asked for.
-        workers: "thread", or "process" for transforms that hold Python's lock: see `minigrad.nn.data.workers`.
+        workers: "thread" or "process". Threads start at once, share all memory and take any function; they pay where
+            the time goes into NumPy on large arrays or into reading files. Where it goes into many small steps of
+            Python, only processes run side by side: each takes some tenths of a second to start, and the data set,
+            transform and mix must be picklable.
         prefetch_factor: how many batches for each worker are made ahead.
         timeout: seconds to wait for a batch from a process; 0: for ever.
         persistent_workers: keep the processes from epoch to epoch, with the data set and transforms as they were at
@@ -328,7 +334,11 @@ class DataLoader:
             return in_threads(partial(make, plan), numbers, count, ahead)
         return self._made_in_processes(make, plan, numbers, count, ahead)
 
-    def _made_in_processes(self, make: BatchMaker, plan: Plan, numbers: range, count: int, ahead: int):
+    def _made_in_processes(
+        self, make: BatchMaker, plan: Plan, numbers: range, count: int, ahead: int
+    ) -> Generator[tuple[Any, ...]]:
+        from minigrad.nn.data.processes import Processes  # multiprocessing, which not every Python has
+
         processes, self._idle = self._idle or Processes(make, count, self.timeout or None), None
         try:
             yield from processes.run(plan, numbers, ahead)

@@ -1,8 +1,4 @@
-"""Calling a function for a row of numbers, ahead of need and in order, in threads or in processes.
-
-Threads start in no time, share all memory and take any function. They pay where the work is NumPy's on large arrays,
-which leaves Python's lock alone, or reading files. Where it is many small steps of Python, only processes run side by
-side; starting one costs some tenths of a second and all it needs must be picklable.
+"""Calling a function for a row of numbers, ahead of need and in order, in processes.
 
 Processes are spawned, not forked: a fork copies the locks that other threads hold at that moment, of BLAS or of this
 package's own, which nobody then releases, and a CUDA context cannot be used after it.
@@ -10,7 +6,6 @@ package's own, which nobody then releases, and a CUDA context cannot be used aft
 
 from __future__ import annotations
 
-import itertools
 import multiprocessing
 import os
 import pickle
@@ -19,9 +14,7 @@ import sys
 import time
 import traceback
 import weakref
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -31,26 +24,6 @@ from typing import Any, NamedTuple
 from minigrad.nn.data.messages import Packed, pack, receive, send
 
 GRACE = 1.0  # seconds that a process has to end by itself
-
-
-def in_threads(function: Callable[[int], Any], numbers: range, threads: int, ahead: int) -> Iterator[Any]:
-    """function(n) for each number in turn, computed by threads; at most `ahead` results wait or are in the making.
-
-    Closing the generator ends the threads: the calls they are in are waited for, no other is begun.
-
-    >>> list(in_threads(lambda n: n * n, range(5), threads=2, ahead=4))
-    [0, 1, 4, 9, 16]
-    """
-    pool = ThreadPoolExecutor(threads, "DataLoader")
-    try:
-        left = iter(numbers)
-        waiting = deque(pool.submit(function, n) for n in itertools.islice(left, ahead))
-        while waiting:
-            result = waiting.popleft().result()
-            waiting.extend(pool.submit(function, n) for n in itertools.islice(left, 1))
-            yield result
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 class Worker(NamedTuple):
