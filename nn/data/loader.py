@@ -56,7 +56,13 @@ class BatchMaker:
             raise
 
     def _make(self, indices: np.ndarray, generator: np.random.Generator) -> tuple[Any, ...]:
-        images, *rest = self.dataset.batch(indices)
+        parts = self.dataset.batch(indices)
+        if not isinstance(parts, tuple | list):
+            raise TypeError(
+                f"dataset.batch must return a tuple such as (images, labels), got {type(parts).__name__}: a tuple also "
+                f"of one part, (images,)"
+            )
+        images, *rest = parts
         if self.transform is not None:
             images = self.transform(images, generator)
         if isinstance(images, list):
@@ -106,6 +112,9 @@ class DataLoader:
     Each `iter(loader)` goes through the next epoch, also when the one before was left early; two iterations at once are
     independent of each other, as two epochs. `state_dict` follows the one that was begun last.
 
+    Unlike PyTorch's there is no collate_fn, for a data set has a method `batch`, and no worker_init_fn, for what a batch
+    draws does not depend on its worker.
+
     Args:
         dataset: what the samples are taken from.
         batch_size: samples in a batch; the last one has what is left.
@@ -122,7 +131,7 @@ class DataLoader:
         prefetch_factor: how many batches for each worker are made ahead.
         timeout: seconds to wait for a batch from a process; 0: for ever.
         persistent_workers: keep the processes from epoch to epoch, with the data set and transforms as they were at
-            first, until the loader is deleted; otherwise each epoch starts its own.
+            first, until the loader is deleted or a loop is left early; otherwise each epoch starts its own.
         seed: an integer of at least 0; default: drawn from minigrad's default generator, so that `manual_seed` decides.
 
     Raises:

@@ -171,7 +171,7 @@ def _packed(function: Callable[[Any, int], Any]) -> Packed:
 
 def _ended(worker: Worker, awaited: str) -> RuntimeError:
     """The error that says how a process ended."""
-    worker.process.join(GRACE)
+    worker.process.join(10 * GRACE)
     code = worker.process.exitcode
     if code is not None and code < 0:
         how = f"was killed by {signal.Signals(-code).name}"
