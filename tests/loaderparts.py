@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import minigrad as mg
-from minigrad.nn.data import Dataset
+from minigrad.nn.data import Dataset, messages
 
 
 class Noisy(Dataset):
@@ -122,6 +122,23 @@ class Big(Dataset):
     def __getitem__(self, i):
         self.rows[i, 0] = -1  # seen by none of the others
         return self.rows[i], self.rows[:, 0].copy(), os.getpid()
+
+
+class Elsewhere(Dataset):
+    """Rows of 1 MB, in processes of a system without anonymous files in memory."""
+
+    def __init__(self):
+        self.rows = np.arange(6 * 2**18, dtype=np.float32).reshape(6, 2**18)
+
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, i):
+        return self.rows[i], i
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        messages.IN_MEMORY = False
 
 
 def noise(images, generator):

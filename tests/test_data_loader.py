@@ -30,7 +30,7 @@ from minigrad.nn.data import (
     WeightedRandomSampler,
     messages,
 )
-from tests.loaderparts import Big, Noisy, Sizes, Trouble, Unloadable, Written, crop, noise, pair, slow
+from tests.loaderparts import Big, Elsewhere, Noisy, Sizes, Trouble, Unloadable, Written, crop, noise, pair, slow
 
 NUMBERS = ArrayDataset(np.arange(10), np.arange(10) * 10)
 
@@ -383,13 +383,40 @@ def test_messages_arrive_as_they_were_sent(in_memory, shared, monkeypatch):
     ours, theirs = multiprocessing.Pipe()
     with ours, theirs:
         for value in (arrays, [np.arange(3)], "text", None, np.zeros(0)):
-            messages.send(ours, messages.pack(value))
+            with messages.Packed(value) as packed:
+                packed.send(ours)
             got = messages.receive(theirs, shared=shared)
             if isinstance(value, list):
                 assert same([got], [value])
                 assert all(x.flags.writeable and x.flags.aligned for x in got if isinstance(x, np.ndarray))
             else:
                 np.testing.assert_equal(got, value)
+
+
+def test_processes_where_everything_goes_through_the_pipe(monkeypatch):
+    monkeypatch.setattr(messages, "IN_MEMORY", False)
+    data = Elsewhere()
+    options = {"num_workers": 1, "workers": "process", "prefetch_factor": 3}
+    for i, (rows, number) in enumerate(DataLoader(data, **options)):
+        assert number == i
+        assert rows.flags.writeable
+        assert (rows == data.rows[i]).all()
+
+
+@pytest.mark.skipif(not messages.IN_MEMORY, reason="this system has no anonymous files in memory")
+def test_a_message_to_several_is_in_memory_once():
+    ours, theirs = multiprocessing.Pipe()
+    with ours, theirs, messages.Packed(np.zeros(2**17)) as packed:
+        packed.send(ours)
+        packed.send(ours)
+        a, b = (messages.receive(theirs, shared=True) for _ in range(2))
+        maps = [line.split() for line in Path("/proc/self/maps").read_text().splitlines() if "memfd:minigrad" in line]
+        assert len(maps) == 2
+        assert len({inode for _, _, _, _, inode, *_ in maps}) == 1
+        a[0] = 1
+        assert (a[0], b[0]) == (1, 0)
+        del a, b
+    assert "memfd:minigrad" not in Path("/proc/self/maps").read_text()
 
 
 # ---- errors of workers -----------------------------------------------------------------------------------------------

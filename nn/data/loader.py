@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 
 class Plan(NamedTuple):
-    """What an epoch is made of, and its batches are a function of."""
+    """An epoch: all that its batches are a function of."""
 
     seed: int
     epoch: int
     order: np.ndarray
 
-    @staticmethod
-    def generator(seed: int, *place: int) -> np.random.Generator:
-        """The random numbers of a place alone: (epoch,) or (epoch, batch)."""
-        return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=place))
+
+def generator_of(seed: int, *place: int) -> np.random.Generator:
+    """The random numbers of a place alone: of an epoch, or of an epoch and a batch."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=place))
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class BatchMaker:
     def __call__(self, plan: Plan, number: int) -> tuple[Any, ...]:
         """Batch number 0, 1, ... of an epoch; an error gets a note that says which it is."""
         indices = plan.order[number * self.batch_size : (number + 1) * self.batch_size]
-        generator = Plan.generator(plan.seed, plan.epoch, number)
+        generator = generator_of(plan.seed, plan.epoch, number)
         try:
             with drawing_from(generator):
                 return self._make(indices, generator)
@@ -112,8 +112,8 @@ class DataLoader:
     Each `iter(loader)` goes through the next epoch, also when the one before was left early; two iterations at once are
     independent of each other, as two epochs. `state_dict` follows the one that was begun last.
 
-    Unlike PyTorch's there is no collate_fn, for a data set has a method `batch`, and no worker_init_fn, for what a batch
-    draws does not depend on its worker.
+    Unlike PyTorch's there is no collate_fn, for a data set has a method `batch`, and no worker_init_fn, for a batch's
+    draws do not depend on its worker.
 
     Args:
         dataset: what the samples are taken from.
@@ -228,7 +228,7 @@ class DataLoader:
         samples = len(self.sampler)  # type: ignore[arg-type]
         return samples // self.batch_size if self.drop_last else -(-samples // self.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+    def __iter__(self) -> Generator[tuple[Any, ...]]:
         """The batches of the next epoch; after `load_state_dict`, those that were left of it."""
         last = self._position
         here = Position(last.epoch + 1) if last.begun else Position(last.epoch, last.batch)
@@ -310,7 +310,7 @@ class DataLoader:
     def _order(self, seed: int, epoch: int) -> np.ndarray:
         """The numbers of the samples of an epoch, checked."""
         if isinstance(self.sampler, Sampler):
-            order = np.asarray(self.sampler.order(Plan.generator(seed, epoch)))
+            order = np.asarray(self.sampler.order(generator_of(seed, epoch)))
         else:
             order = np.asarray(list(self.sampler))
         n, samples = len(self.dataset), len(self.sampler)  # type: ignore[arg-type]
@@ -323,7 +323,7 @@ class DataLoader:
             raise IndexError(f"sampler must give numbers from 0 to {n - 1}, got {wrong[0]}")
         return order.astype(np.int64)
 
-    def _iterate(self, here: Position, plan: Plan) -> Iterator[tuple[Any, ...]]:
+    def _iterate(self, here: Position, plan: Plan) -> Generator[tuple[Any, ...]]:
         total = len(self)
         with closing(self._made(plan, range(here.batch, total))) as batches:
             for batch in batches:
