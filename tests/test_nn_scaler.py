@@ -36,7 +36,8 @@ def test_scale_takes_tensors_in_any_nesting() -> None:
     x = mg.tensor([1.0, 2.0], requires_grad=True)
     assert scaler.scale(x).tolist() == [4, 8]
     scaled = scaler.scale([x, (x, x)])
-    assert isinstance(scaled, list) and isinstance(scaled[1], tuple)
+    assert isinstance(scaled, list)
+    assert isinstance(scaled[1], tuple)
     assert [t.tolist() for t in scaled[1]] == [[4, 8], [4, 8]]
     assert [t.tolist() for t in scaler.scale(t for t in (x, x))] == [[4, 8], [4, 8]]
     for wrong in (1.0, "loss", np.ones(2), [x, None]):
@@ -239,7 +240,7 @@ def test_errors_of_order() -> None:
     loss = scaler.scale(p.sum())
     with pytest.raises(RuntimeError, match=r"update\(\) has nothing to judge by: call step\(optimizer\) or"):
         scaler.update()
-    with pytest.raises(RuntimeError, match="no parameter of this optimizer has a gradient: call scaler.scale"):
+    with pytest.raises(RuntimeError, match=r"no parameter of this optimizer has a gradient: call scaler\.scale"):
         scaler.step(optimizer)
     loss.backward()
     for arguments, options in (((lambda: None,), {}), ((), {"closure": None})):
@@ -327,7 +328,7 @@ def test_scaling_keeps_gradients_that_float16_would_lose() -> None:
 
 
 def test_lenet_trained_in_half_reaches_the_loss_of_float32() -> None:
-    """256 digits, 6 epochs: the loss falls from 2.3 below 0.6 in both, and the two ends differ by 2 % at most."""
+    """256 digits, 6 epochs: the loss falls from 2.3 below 0.3 in both, and the two ends differ by 1 % at most."""
     images, labels = (array[:256] for array in nn.data.digits())
     x = np.pad(images.repeat(3, axis=1).repeat(3, axis=2), ((0, 0), (2, 2), (2, 2)))[:, None] / np.float32(16)
     mg.manual_seed(0)
@@ -346,5 +347,5 @@ def test_lenet_trained_in_half_reaches_the_loss_of_float32() -> None:
             scaler.update()
         assert {p.dtype for p in net.parameters()} == {np.dtype("float32")}
         ends.append(nn.CrossEntropyLoss()(net(x), labels).item())
-    assert ends[0] < 0.6
-    assert abs(ends[1] - ends[0]) < 0.02 * ends[0]
+    assert ends[0] < 0.3
+    assert abs(ends[1] - ends[0]) < 0.01 * ends[0]
