@@ -124,3 +124,9 @@ def outcome(read: Callable[[], Any]) -> tuple[Any, str]:
         return read(), ""
     except ValueError as error:
         return None, str(error)
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Write a file anew: file systems wait for the disk when an old one is cut to nothing and written again."""
+    path.unlink(missing_ok=True)
+    path.write_bytes(data)

@@ -14,7 +14,7 @@ import pytest
 
 from minigrad import nn
 from minigrad.nn.data.cifar import CIFAR10_LAYOUT, CIFAR100_LAYOUT, Layout, load_cifar
-from tests.datafiles import CIFAR10, CIFAR100, cifar_source, flipped, outcome, small_cifar, tar_gz
+from tests.datafiles import CIFAR10, CIFAR100, cifar_source, flipped, outcome, replace, small_cifar, tar_gz
 
 LAYOUTS = {"CIFAR-10": CIFAR10, "CIFAR-100": CIFAR100}
 
@@ -187,7 +187,7 @@ def test_five_hundred_damaged_archives(name, tmp_path):
     refused = 0
     for n in range(500):
         damaged = gzip.compress(flipped(gzip.decompress(good), rng), 1) if n % 2 else flipped(good, rng)
-        path.write_bytes(damaged)
+        replace(path, damaged)
         if damaged != good:
             with pytest.raises(ValueError, match="it is not the published file"):
                 load_cifar(strict, layout, root=tmp_path)
@@ -215,7 +215,7 @@ def test_damaged_files_in_a_folder(name, tmp_path):
     refused = 0
     for _ in range(250):
         damaged = flipped(files[path.name], rng)
-        path.write_bytes(damaged)
+        replace(path, damaged)
         loaded, message = outcome(lambda: load_cifar(source, layout, False, tmp_path))
         if message:
             refused += 1

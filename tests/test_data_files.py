@@ -21,7 +21,7 @@ import pytest
 from minigrad.nn.data import files
 from minigrad.nn.data.files import data_root, search_path
 from minigrad.nn.data.mnist import load_mnist
-from tests.datafiles import PARTS, flipped, outcome, put, small_mnist
+from tests.datafiles import PARTS, flipped, outcome, put, replace, small_mnist
 
 
 @pytest.fixture(autouse=True)
@@ -266,7 +266,7 @@ def test_a_thousand_damaged_files(packed, tmp_path):
     rng = np.random.default_rng(1)
     refused = 0
     for _ in range(500):
-        path.write_bytes(flipped(good, rng))
+        replace(path, flipped(good, rng))
         loaded, message = outcome(lambda: load_mnist(source, 10, root=tmp_path))
         if message:
             refused += 1

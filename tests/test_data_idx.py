@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from minigrad import nn
-from tests.datafiles import flipped, idx, outcome
+from tests.datafiles import flipped, idx, outcome, replace
 
 ARRAYS = [
     np.arange(24, dtype=np.uint8).reshape(2, 3, 4),
@@ -107,7 +107,7 @@ def test_two_thousand_damaged_files(packed, tmp_path):
     refused = 0
     for _ in range(1000):
         damaged = flipped(data, rng)
-        path.write_bytes(damaged)
+        replace(path, damaged)
         array, message = outcome(lambda: nn.data.read_idx(path))
         if message:
             refused += 1
