@@ -62,7 +62,8 @@ class autocast(Scope):
     pooling and batch norm included, takes what comes (`minigrad.autocast` has the lists, which are PyTorch's for CUDA).
     Nothing has to be converted by hand: parameters, their gradients, optimizers and running statistics stay float32.
     Only the forward pass belongs inside; `backward()` runs in the dtypes of the forward pass wherever it is called, and
-    `checkpoint` runs again in the region that it ran in. Raw arrays beside a Tensor are cast like it.
+    `checkpoint` runs again in the region that it ran in. Raw arrays beside a Tensor are cast like it; an op of your own
+    takes what comes.
 
     A parameter is cast once in a region, and again after it was changed. Gradients below 6e-8 vanish in float16:
     `nn.train.GradScaler` keeps them.

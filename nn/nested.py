@@ -42,6 +42,7 @@ from minigrad.nn.plain_pickle import MAX_DEPTH, MAX_STEPS
 KEY = "minigrad"
 MARK = "minigrad-nested"
 VERSION = 1
+MAX_TEXT = 32 << 20  # characters: safetensors holds 100 MB, in which some of these take two bytes, and all the names
 MAX_KEY = 1 << 60  # the hashes of larger ints can be made to collide
 HALVES = re.compile("[\ud800-\udbff][\udc00-\udfff]")  # two characters, of which JSON would make one
 
@@ -66,7 +67,8 @@ def pack(state: Mapping[Any, Any], plain: Callable[[str, Any], np.ndarray]) -> t
 
     Raises:
         TypeError: there is something else in it; says what and where.
-        ValueError: it is nested deeper than 64, or contains itself; or has more than four million parts.
+        ValueError: it is nested deeper than 64, or contains itself; or has more than four million parts, or
+            very long texts.
 
     >>> text, arrays = pack({"epoch": 3, "model": {"weight": np.ones(2)}}, lambda name, array: array)
     >>> text[27:72], list(arrays)
@@ -118,7 +120,7 @@ def pack(state: Mapping[Any, Any], plain: Callable[[str, Any], np.ndarray]) -> t
         return [name, checksum(name, arrays[name])]
 
     text = json.dumps(describe(state, "", 0), allow_nan=False, separators=(",", ":"))
-    if _count(text) > MAX_STEPS:
+    if _count(text) > MAX_STEPS or len(text) > MAX_TEXT:
         _refuse_size()
     return f"{MARK} {VERSION} {zlib.crc32(text.encode()):08x} {text}", arrays
 
@@ -193,6 +195,8 @@ def unpack(text: str, names: Iterable[str], read: Callable[[str, int, bool], Any
     if _count(text) > MAX_STEPS:
         raise UnreadableError(f"its description has more than {MAX_STEPS} parts")
     state = build(json.loads(text, parse_constant=_no_constant), 0)
+    if type(state) is not dict:
+        raise UnreadableError(f"it holds no dict of names but a {type(state).__name__}")
     if left:
         raise UnreadableError(f"its description does not have the array {min(left)!r}")
     return state
@@ -224,7 +228,10 @@ def _count(text: str) -> int:
 
 
 def _refuse_size() -> NoReturn:
-    raise ValueError(f"nn.save takes nested states of up to {MAX_STEPS} parts: make arrays of long lists of numbers")
+    raise ValueError(
+        f"nn.save takes nested states of up to {MAX_STEPS} parts and {MAX_TEXT} characters, beside the arrays: make "
+        f"arrays of long lists of numbers"
+    )
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -11,7 +11,6 @@ import contextlib
 import errno
 import math
 import os
-import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -66,7 +65,7 @@ def save(obj: Module | Mapping[Any, Any], path: str | os.PathLike[str]) -> None:
         TypeError: something else than a Module or a dict; something in it that is none of the above; or, as npz, that
             is no array of numbers. Says where.
         ValueError: the name ends in .pth or .pt; a name of an array, or a text, that the format cannot hold; or a state
-            nested deeper than 64 or of more than four million parts.
+            nested deeper than 64, or of more than four million parts.
         OSError: the file cannot be written; names it.
 
     >>> import pathlib, tempfile
@@ -214,9 +213,6 @@ def _read(file: BoundedReader, path: Path) -> Any:
 # ---- safetensors ----------------------------------------------------------------------------------------------------
 
 
-MAX_HEADER = 100_000_000  # bytes: its readers refuse more
-
-
 def _is_safetensors(head: bytes) -> bool:
     return head[8:9] == b"{"
 
@@ -226,13 +222,7 @@ def write_safetensors(file: BinaryIO, arrays: dict[str, np.ndarray], text: str |
     if "__metadata__" in arrays:
         raise UnreadableError("safetensors keeps the name '__metadata__' for itself: rename that array")
     metadata = None if text is None else {nested.KEY: text}
-    data = need("safetensors.numpy", "nn.save").save(arrays, metadata)
-    if (size := struct.unpack("<Q", data[:8])[0]) > MAX_HEADER:
-        raise ValueError(
-            f"the names and texts of the state take {size} bytes, safetensors holds {MAX_HEADER}: make arrays of long "
-            f"lists of numbers"
-        )
-    file.write(data)
+    file.write(need("safetensors.numpy", "nn.save").save(arrays, metadata))
 
 
 def _read_safetensors(path: Path) -> Any:

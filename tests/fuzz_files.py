@@ -21,12 +21,15 @@ import tempfile
 import tracemalloc
 import unicodedata  # noqa: F401 (Python imports it for a word that is not ASCII, such as a damaged npy header may have)
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import safetensors.numpy
 
 from minigrad import nn
+from minigrad.nn import nested
 from tests.torchfiles import legacy_file, pickled, saved, state_dict, zip_file
 
 CALLED: list = []
@@ -164,7 +167,7 @@ def header(text: bytes, rng: random.Random) -> bytes:
     return rng.choice((numbers, words, flip_bits, insert, delete, swap_blocks))(text, rng)
 
 
-# ---- the four formats -----------------------------------------------------------------------------------------------
+# ---- the five formats -----------------------------------------------------------------------------------------------
 
 
 def damaged_zip(rng: random.Random) -> bytes:
@@ -234,16 +237,34 @@ def damaged_npz(rng: random.Random) -> bytes:
     return file.getvalue()
 
 
+def checkpoint(model: dict) -> dict:
+    return {"epoch": 3, "model": model, "rng": [(2**70, None, True), {5: 0.5, "loss": float("nan")}, np.float32(2)]}
+
+
+def damaged_nested(rng: random.Random) -> bytes:
+    """Half of them with a description that was changed before its checksum was made."""
+    if rng.random() < 0.4:
+        return rng.choice(BYTES)(NESTED, rng)
+    text, named = nested.pack(checkpoint(arrays(rng)), lambda _, array: np.asarray(array, order="C"))
+    mark, version, checksum, json_text = text.split(" ", 3)
+    if rng.random() < 0.9:
+        json_text = header(json_text.encode(), rng).decode(errors="replace")
+        checksum = f"{zlib.crc32(json_text.encode()):08x}"
+    return safetensors.numpy.save(named, {nested.KEY: f"{mark} {version} {checksum} {json_text}"})
+
+
 KINDS = {"zip": damaged_zip, "legacy": damaged_legacy, "safetensors": damaged_safetensors, "npz": damaged_npz}
+KINDS["nested"] = damaged_nested
 
 
-def written(name: str) -> bytes:
+def written(name: str, state: dict) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
-        nn.save(ARRAYS, Path(folder, name))
+        nn.save(state, Path(folder, name))
         return Path(folder, name).read_bytes()
 
 
-SAFETENSORS, NPZ = written("w.safetensors"), written("w.npz")
+SAFETENSORS, NPZ = written("w.safetensors", ARRAYS), written("w.npz", ARRAYS)
+NESTED = written("w.safetensors", checkpoint(ARRAYS))
 
 
 def main(kind: str, seed: int, count: int) -> dict[str, int]:
@@ -278,6 +299,7 @@ def main(kind: str, seed: int, count: int) -> dict[str, int]:
             peak = tracemalloc.get_traced_memory()[1] - before
             assert peak < 4 * len(data) + (64 << 20), (number, peak)
             if state is not None:
+                state = state.get("model") if kind == "nested" else state
                 try:
                     net.load_state_dict(state)
                     counts["loaded"] += 1

@@ -1,4 +1,4 @@
-"""10,000 damaged files of weights: each is refused or read, and nothing else happens; see tests/fuzz_files.py."""
+"""12,500 damaged files of weights: each is refused or read, and nothing else happens; see tests/fuzz_files.py."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 COUNT = 2500
 
 
-@pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors", "npz"])
+@pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors", "npz", "nested"])
 def test_damaged_files(kind):
     command = [sys.executable, "-X", "dev", "-W", "error", "-m", "tests.fuzz_files", kind, "0", str(COUNT)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent)

@@ -208,3 +208,32 @@ def test_our_writer_in_the_tests_writes_what_torch_reads(tmp_path):
         assert type(theirs) is collections.OrderedDict
         for name, array in arrays.items():
             np.testing.assert_array_equal(theirs[name].numpy(), array)
+
+
+def test_nested_states_both_ways(tmp_path):
+    """PyTorch's reader sees our arrays under dotted names; its checkpoints, loaded, saved as ours and loaded, stay."""
+    rng = np.random.default_rng(0)
+    kinds = {name: (rng.standard_normal((3, 4)) * 5).astype(np.int64).astype(name) for name in DTYPES}
+    state = {"epoch": 3, "model": {"0": kinds}, "history": [(0.5, kinds["float32"].T), np.float32(0.25)], 7: np.ones(2)}
+    nn.save(state, tmp_path / "ours.safetensors")
+    theirs = safetensors.load_file(tmp_path / "ours.safetensors")
+    expected = {f"model.0.{name}": array for name, array in kinds.items()}
+    expected |= {"history.0.1": kinds["float32"].T, "history.1": np.array(0.25, np.float32), "7": np.ones(2)}
+    assert sorted(theirs) == sorted(expected)
+    for name, array in expected.items():
+        assert (theirs[name].numpy().dtype, tuple(theirs[name].shape)) == (array.dtype, array.shape)
+        assert theirs[name].numpy().tobytes() == array.tobytes()
+    net = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.Adam(net.parameters())
+    net(torch.randn(4, 3)).sum().backward()
+    optimizer.step()
+    checkpoint = {"epoch": 3, "seed": 2**70, "model": net.state_dict(), "optimizer": optimizer.state_dict()}
+    torch.save(checkpoint, tmp_path / "theirs.pth")
+    nn.save(nn.load(tmp_path / "theirs.pth"), tmp_path / "again.safetensors")
+    again = nn.load(tmp_path / "again.safetensors")
+    assert (again["epoch"], again["seed"]) == (3, 2**70)
+    same(again["model"]["weight"], net.weight)
+    for number, kept in checkpoint["optimizer"]["state"].items():
+        for name, tensor in kept.items():
+            same(again["optimizer"]["state"][number][name], tensor)
+    assert again["optimizer"]["param_groups"] == checkpoint["optimizer"]["param_groups"]

@@ -14,7 +14,7 @@ from typing import BinaryIO
 import numpy as np
 
 from minigrad.nn.archive import CHUNK, UnreadableError
-from minigrad.nn.data.files import File, Source, compare, obtain
+from minigrad.nn.data.files import File, Source, compare, obtain, open_file
 from minigrad.nn.data.images import ImageArrays
 
 PIXELS = 3 * 32 * 32
@@ -233,9 +233,7 @@ def _from_folder(path: Path, limit: int) -> bytes:
 
 def _from_archive(path: Path, archive: File, folder: str, limits: dict[str, int]) -> dict[str, bytes]:
     """The files of these names in a tar.gz, by what they hold: no name in the archive becomes a path."""
-    if not path.is_file():
-        raise UnreadableError("it is a folder" if path.is_dir() else "it is not a file")
-    with path.open("rb") as file:
+    with open_file(path) as file:
         if archive.sha256:
             compare(file, archive)
         try:

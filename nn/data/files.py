@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import hashlib
 import http.client
+import io
 import os
 import secrets
 import sys
@@ -152,8 +153,8 @@ def obtain(
         raise FileNotFoundError(f"{source.title} needs {file.name}, which is in none of the folders{where}\n{advice}")
     keep = "" if free or not download else f"\nNothing was changed: to download it again, first move {target} away."
     found = "".join(f"\n    {fault}" for fault in faults)
-    error = ValueError if damaged else OSError
-    raise error(f"{source.title} needs {file.name}, and found it only so:{found}\n{advice}{keep}")
+    kind = ValueError if damaged else OSError
+    raise kind(f"{source.title} needs {file.name}, and found it only so:{found}\n{advice}{keep}")
 
 
 def _advice(source: Source, file: File, target: Path) -> str:
@@ -181,7 +182,7 @@ def contents(path: Path, file: File) -> bytes:
         UnreadableError: it is not the published file; says what differs, with both checksums.
         OSError: it cannot be read.
     """
-    with _open(path) as stream:
+    with open_file(path) as stream:
         packed = stream.read(2) == GZIP
         stream.seek(0)
         if packed and not file.contents_sha256:
@@ -204,7 +205,7 @@ def contents(path: Path, file: File) -> bytes:
     return data
 
 
-def compare(stream: BinaryIO, file: File) -> None:
+def compare(stream: io.BufferedReader, file: File) -> None:
     """Compare an open file with the checksum of the published one, and go back to its start.
 
     Raises:
@@ -216,20 +217,26 @@ def compare(stream: BinaryIO, file: File) -> None:
         raise UnreadableError(f"it is not the published file: {kind} of the file is {found}, {expected} is expected")
 
 
-def _open(path: Path) -> BinaryIO:
+def open_file(path: Path) -> io.BufferedReader:
+    """Open a file for reading.
+
+    Raises:
+        UnreadableError: it is something else than a file.
+        OSError: it cannot be read.
+    """
     if not path.is_file():  # opening a pipe would wait for ever
         raise UnreadableError("it is a folder" if path.is_dir() else "it is not a file")
     return path.open("rb")
 
 
-def _digest(stream: BinaryIO, kind: str) -> str:
+def _digest(stream: io.BufferedReader, kind: str) -> str:
     stream.seek(0)
     digest = hashlib.file_digest(stream, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest()
     stream.seek(0)
     return digest
 
 
-def _digests(stream: BinaryIO, file: File, packed: bool) -> str:
+def _digests(stream: io.BufferedReader, file: File, packed: bool) -> str:
     """Both checksums of a file that is already known to be another than the published one."""
     kind, expected = file.checksum if packed or not file.contents_sha256 else ("SHA256", file.contents_sha256)
     whole = "file" if packed or file.contents_sha256 else "packed file"

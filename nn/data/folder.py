@@ -156,6 +156,8 @@ def read_image(path: str | os.PathLike[str], mode: str = "RGB") -> np.ndarray:
                 f"cannot read the image {path}: {error}; if it is wanted, make it smaller, or raise "
                 f"PIL.Image.MAX_IMAGE_PIXELS"
             ) from error
+        except image_module.UnidentifiedImageError as error:
+            raise ValueError(f"cannot read the image {path}: it is in no format that Pillow knows") from error
         except Exception as error:  # each format of Pillow's has its own kinds
             raise ValueError(f"cannot read the image {path}: {error or type(error).__name__}") from error
     return np.ascontiguousarray(pixels.transpose(2, 0, 1) if pixels.ndim == 3 else pixels[None])

@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import operator
 import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from minigrad.nn.data.dataset import Dataset
 from minigrad.nn.data.sampler import RandomSampler, Sampler, SequentialSampler
-from minigrad.nn.data.workers import Processes, in_threads
+from minigrad.nn.data.threads import in_threads
 from minigrad.random import default_generator, drawing_from
+
+if TYPE_CHECKING:
+    from minigrad.nn.data.processes import Processes
 
 
 class Plan(NamedTuple):
-    """What an epoch is made of, and its batches are a function of."""
+    """An epoch: all that its batches are a function of."""
 
     seed: int
     epoch: int
     order: np.ndarray
 
-    @staticmethod
-    def generator(seed: int, *place: int) -> np.random.Generator:
-        """The random numbers of a place alone: (epoch,) or (epoch, batch)."""
-        return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=place))
+
+def generator_of(seed: int, *place: int) -> np.random.Generator:
+    """The random numbers of a place alone: of an epoch, or of an epoch and a batch."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=place))
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class BatchMaker:
     def __call__(self, plan: Plan, number: int) -> tuple[Any, ...]:
         """Batch number 0, 1, ... of an epoch; an error gets a note that says which it is."""
         indices = plan.order[number * self.batch_size : (number + 1) * self.batch_size]
-        generator = Plan.generator(plan.seed, plan.epoch, number)
+        generator = generator_of(plan.seed, plan.epoch, number)
         try:
             with drawing_from(generator):
                 return self._make(indices, generator)
@@ -53,7 +56,13 @@ class BatchMaker:
             raise
 
     def _make(self, indices: np.ndarray, generator: np.random.Generator) -> tuple[Any, ...]:
-        images, *rest = self.dataset.batch(indices)
+        parts = self.dataset.batch(indices)
+        if not isinstance(parts, tuple | list):
+            raise TypeError(
+                f"dataset.batch must return a tuple such as (images, labels), got {type(parts).__name__}: a tuple also "
+                f"of one part, (images,)"
+            )
+        images, *rest = parts
         if self.transform is not None:
             images = self.transform(images, generator)
         if isinstance(images, list):
@@ -103,6 +112,9 @@ class DataLoader:
     Each `iter(loader)` goes through the next epoch, also when the one before was left early; two iterations at once are
     independent of each other, as two epochs. `state_dict` follows the one that was begun last.
 
+    Unlike PyTorch's there is no collate_fn, for a data set has a method `batch`, and no worker_init_fn, for a batch's
+    draws do not depend on its worker.
+
     Args:
         dataset: what the samples are taken from.
         batch_size: samples in a batch; the last one has what is left.
@@ -112,11 +124,14 @@ class DataLoader:
         mix: called as mix(images, labels, generator) after that, and returns both anew, such as `MixUp`.
         drop_last: leave out a last batch with fewer samples.
         num_workers: how many threads or processes make the batches; 0: none, each is made when it is asked for.
-        workers: "thread", or "process" for transforms that hold Python's lock: see `minigrad.nn.data.workers`.
+        workers: "thread" or "process". Threads start at once, share all memory and take any function; they pay where
+            the time goes into NumPy on large arrays or into reading files. Where it goes into many small steps of
+            Python, only processes run side by side: each takes some tenths of a second to start, and the data set,
+            transform and mix must be picklable.
         prefetch_factor: how many batches for each worker are made ahead.
         timeout: seconds to wait for a batch from a process; 0: for ever.
         persistent_workers: keep the processes from epoch to epoch, with the data set and transforms as they were at
-            first, until the loader is deleted; otherwise each epoch starts its own.
+            first, until the loader is deleted or a loop is left early; otherwise each epoch starts its own.
         seed: an integer of at least 0; default: drawn from minigrad's default generator, so that `manual_seed` decides.
 
     Raises:
@@ -213,7 +228,7 @@ class DataLoader:
         samples = len(self.sampler)  # type: ignore[arg-type]
         return samples // self.batch_size if self.drop_last else -(-samples // self.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+    def __iter__(self) -> Generator[tuple[Any, ...]]:
         """The batches of the next epoch; after `load_state_dict`, those that were left of it."""
         last = self._position
         here = Position(last.epoch + 1) if last.begun else Position(last.epoch, last.batch)
@@ -295,7 +310,7 @@ class DataLoader:
     def _order(self, seed: int, epoch: int) -> np.ndarray:
         """The numbers of the samples of an epoch, checked."""
         if isinstance(self.sampler, Sampler):
-            order = np.asarray(self.sampler.order(Plan.generator(seed, epoch)))
+            order = np.asarray(self.sampler.order(generator_of(seed, epoch)))
         else:
             order = np.asarray(list(self.sampler))
         n, samples = len(self.dataset), len(self.sampler)  # type: ignore[arg-type]
@@ -308,7 +323,7 @@ class DataLoader:
             raise IndexError(f"sampler must give numbers from 0 to {n - 1}, got {wrong[0]}")
         return order.astype(np.int64)
 
-    def _iterate(self, here: Position, plan: Plan) -> Iterator[tuple[Any, ...]]:
+    def _iterate(self, here: Position, plan: Plan) -> Generator[tuple[Any, ...]]:
         total = len(self)
         with closing(self._made(plan, range(here.batch, total))) as batches:
             for batch in batches:
@@ -328,7 +343,11 @@ class DataLoader:
             return in_threads(partial(make, plan), numbers, count, ahead)
         return self._made_in_processes(make, plan, numbers, count, ahead)
 
-    def _made_in_processes(self, make: BatchMaker, plan: Plan, numbers: range, count: int, ahead: int):
+    def _made_in_processes(
+        self, make: BatchMaker, plan: Plan, numbers: range, count: int, ahead: int
+    ) -> Generator[tuple[Any, ...]]:
+        from minigrad.nn.data.processes import Processes  # multiprocessing, which not every Python has
+
         processes, self._idle = self._idle or Processes(make, count, self.timeout or None), None
         try:
             yield from processes.run(plan, numbers, ahead)

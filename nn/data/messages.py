@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle, send_handle
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -24,46 +24,56 @@ SMALL = 2**16  # bytes that a pipe takes without waiting; smaller arrays are not
 ALIGNMENT = 64
 
 
-class Packed(NamedTuple):
-    """A pickle, and the bytes of the arrays in it, not copied."""
+class Packed:
+    """A pickled value that can be sent to any number of pipes: `with Packed(value) as packed: packed.send(pipe)`.
 
-    head: bytes
-    buffers: list[memoryview]
+    Args:
+        value: anything that can be pickled; arrays may change afterwards once they are in memory or sent.
 
-
-def pack(value: Any) -> Packed:
-    """Pickle a value, its arrays' memory aside.
-
-    >>> import numpy as np
-    >>> packed = pack(np.zeros(1000))
-    >>> len(packed.head) < 200, packed.buffers[0].nbytes
-    (True, 8000)
+    >>> from multiprocessing import Pipe
+    >>> near, far = Pipe()
+    >>> with near, far, Packed(np.arange(3)) as packed:
+    ...     packed.send(near)
+    ...     receive(far)
+    array([0, 1, 2])
     """
-    buffers: list[pickle.PickleBuffer] = []
-    head = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
-    return Packed(head, [buffer.raw() for buffer in buffers])
 
+    def __init__(self, value: Any):
+        buffers: list[pickle.PickleBuffer] = []
+        self.head = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+        self.buffers = [buffer.raw() for buffer in buffers]
+        self.sizes = [buffer.nbytes for buffer in self.buffers]
+        self.file = None
+        if IN_MEMORY and sum(self.sizes) > SMALL:
+            self.file = os.fdopen(os.memfd_create("minigrad"), "wb")
+            try:
+                for start, buffer in zip(_starts(self.sizes), self.buffers, strict=True):
+                    self.file.seek(start)
+                    self.file.write(buffer)
+                self.file.flush()
+            except BaseException:
+                self.file.close()
+                raise
 
-def send(pipe: Connection, packed: Packed) -> None:
-    """Send what was packed; the arrays may change afterwards.
+    def __enter__(self) -> Packed:
+        return self
 
-    Raises:
-        ConnectionError: nobody is at the other end.
-    """
-    sizes = [buffer.nbytes for buffer in packed.buffers]
-    in_memory = IN_MEMORY and sum(sizes) > SMALL
-    if not in_memory:
-        pipe.send((packed.head, sizes, in_memory))
-        for buffer in packed.buffers:
-            pipe.send_bytes(buffer)
-        return
-    with os.fdopen(os.memfd_create("minigrad"), "wb") as file:
-        for start, buffer in zip(_starts(sizes), packed.buffers, strict=True):
-            file.seek(start)
-            file.write(buffer)
-        file.flush()
-        pipe.send((packed.head, sizes, in_memory))
-        send_handle(pipe, file.fileno(), None)
+    def __exit__(self, *error: object) -> None:
+        if self.file is not None:
+            self.file.close()  # it lives on with those who received it
+
+    def send(self, pipe: Connection) -> None:
+        """Send the value to whoever calls `receive` at the other end.
+
+        Raises:
+            ConnectionError: nobody is there.
+        """
+        pipe.send((self.head, self.sizes, self.file is not None))
+        if self.file is not None:
+            send_handle(pipe, self.file.fileno(), None)
+        else:
+            for buffer in self.buffers:
+                pipe.send_bytes(buffer)
 
 
 def receive(pipe: Connection, *, shared: bool = False) -> Any:
@@ -71,8 +81,8 @@ def receive(pipe: Connection, *, shared: bool = False) -> Any:
 
     Args:
         pipe: from the sender.
-        shared: leave large arrays where the sender put them, if that is memory that both can see: all receivers of one
-            message share it, and a page that one of them writes to becomes its own. Keeps a file open for each message.
+        shared: leave large arrays where the sender put them, if that is memory both can see: all who received the value
+            share it, and a page that one of them writes to becomes its own. The file stays open as long as the arrays.
 
     Raises:
         EOFError, ConnectionError: nobody is at the other end.

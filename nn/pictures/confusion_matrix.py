@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad.nn.optional import need
-from minigrad.nn.pictures.style import FAINT, drawing, host, names_for, percent, short
+from minigrad.nn.pictures.style import FAINT, color_bar, drawing, host, names_for, percent, short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,13 +49,12 @@ def confusion_matrix(matrix: Any, classes: Sequence[Any] = ()) -> Figure:
     margin = 0.075 * max(map(len, names)) + 0.9
     side = n * cell if n <= 100 else 12.5
     listed = n > WITH_NUMBERS
-    with drawing("confusion_matrix", max(side + margin + 1.2 + 4.2 * listed, 6), max(side + margin + 0.5, 4)) as figure:
-        left, right = (
-            figure.subplots(1, 2, width_ratios=(side + margin + 1.2, 3.6)) if listed else (figure.subplots(), 0)
-        )
+    width = side + margin + 1.2  # of the matrix, its names and its bar
+    with drawing("confusion_matrix", max(width + 4 * listed, 6), max(side + margin + 0.5, 4)) as figure:
+        left, *right = figure.subplots(1, 1 + listed, width_ratios=(width, 4)[: 1 + listed], squeeze=False)[0]
         _draw(figure, left, shares, names, n, cell)
         if listed:
-            _list(right, counts, shares, names)
+            _list(right[0], counts, shares, names)
         else:
             _write(left, counts, shares, cell)
         total = counts.sum()
@@ -68,7 +67,7 @@ def _draw(figure: Any, axes: Any, shares: np.ndarray, names: list[str], n: int, 
     colors = need("matplotlib", "nn.pictures.confusion_matrix").colormaps["Blues"].with_extremes(bad=FAINT)
     power = need("matplotlib.colors", "nn.pictures.confusion_matrix").PowerNorm(0.5, 0, 1)
     image = axes.imshow(np.ma.masked_invalid(shares), cmap=colors, norm=power)
-    bar = figure.colorbar(image, ax=axes, shrink=0.7, pad=0.02, label="share of the true class")
+    bar = color_bar(figure, image, axes, 0.7 * n * cell, "share of the true class", shrink=0.7)
     bar.set_ticks([0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1])
     bar.ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
     every = -(-n // 100)

@@ -13,10 +13,7 @@ from minigrad.nn.pictures.style import TRAINING, VALIDATION, WRONG, drawing, log
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SEEN = {  # the key in the rows: its label, colour and dashes
-    "train": ("training, during the epoch", TRAINING),
-    "val": ("validation, after it", VALIDATION),
-}
+SEEN = {"train": ("training", TRAINING), "val": ("validation", VALIDATION)}  # by the keys in the rows
 
 
 def curves(rows: Iterable[Mapping[str, Any]]) -> Figure:
@@ -58,8 +55,9 @@ def _draw_losses(axes: Any, epochs: list[Mapping[str, Any]], steps: list[Mapping
     losses = {part: numbers(epochs, f"{part}_loss") for part in SEEN}
     single, at = numbers(steps, "loss"), _in_epochs(epochs, numbers(steps, "step"))
     if steps:
-        axes.plot(at, _finite(single), lw=0.6, color=TRAINING, alpha=0.45, label="training, single steps")
-    _draw(axes, epochs, "loss", "-", 1.8)
+        thin = {"lw": 0.6, "alpha": 0.45} if epochs else {"lw": 1.2}
+        axes.plot(at, _finite(single), color=TRAINING, label="training, single steps", **thin)
+    _draw(axes, epochs, "loss", "-", 1.8, {"train": ", mean of the epoch", "val": ", after the epoch"})
     _decorate(axes, x if epochs else None, "loss")
     shown = np.concatenate([*losses.values()] if epochs else [single])
     shown = shown[np.isfinite(shown)]
@@ -72,9 +70,11 @@ def _draw_losses(axes: Any, epochs: list[Mapping[str, Any]], steps: list[Mapping
     if first := _divergence(x, losses, at, single, steps, epochs):
         place, what = first
         axes.axvline(place, color=WRONG, ls=":", lw=1.5)
-        right = max(axes.get_xlim()[1], place)
+        right = max(axes.get_xlim()[1], place, *x)
         axes.axvspan(place, right, color=WRONG, alpha=0.1, lw=0)
         axes.set_xlim(right=right)
+        if not len(shown):
+            axes.set_yticks([])
         title = f"Loss: the run diverged, {what}"
     axes.set_title(title, color=WRONG if first else "black")
     _legend(axes)
@@ -82,8 +82,8 @@ def _draw_losses(axes: Any, epochs: list[Mapping[str, Any]], steps: list[Mapping
 
 def _draw_accuracies(axes: Any, epochs: list[Mapping[str, Any]]) -> None:
     x = numbers(epochs, "epoch")
-    _draw(axes, epochs, "top1", "-", 1.8)
-    _draw(axes, epochs, "top5", "--", 1.2)
+    _draw(axes, epochs, "top1", "-", 1.8, {"train": ", top 1", "val": ", top 1"})
+    _draw(axes, epochs, "top5", "--", 1.2, {"train": ", top 5", "val": ", top 5"})
     _decorate(axes, x, "accuracy")
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
     low, high = axes.get_ylim()
@@ -92,24 +92,24 @@ def _draw_accuracies(axes: Any, epochs: list[Mapping[str, Any]]) -> None:
     best, epoch = _best(x, numbers(epochs, f"{part}_top1"))
     if np.isfinite(best):
         axes.plot(epoch, best, "o", ms=9, mfc="none", color=SEEN[part][1], mew=1.5)
-        name = {"val": "validation", "train": "training"}[part]
-        axes.set_title(f"Accuracy: best {name} {percent(best)} in epoch {epoch:g}")
+        axes.set_title(f"Accuracy: best {SEEN[part][0]} {percent(best)} in epoch {epoch:g}")
     else:
         axes.set_title("Accuracy: none is a number")
     _legend(axes)
 
 
-def _draw(axes: Any, epochs: list[Mapping[str, Any]], what: str, dashes: str, width: float) -> None:
+def _draw(
+    axes: Any, epochs: list[Mapping[str, Any]], what: str, dashes: str, width: float, more: dict[str, str]
+) -> None:
     """A line for training and one for validation, through the epochs that have the value."""
     for part, (label, color) in SEEN.items():
         y = numbers(epochs, f"{part}_{what}")
         given = np.array([row.get(f"{part}_{what}") is not None for row in epochs], bool)
         if not given.any():
             continue
-        label = f"top 5, {label}" if what == "top5" else label
         marker = ("o" if part == "train" else "s") if given.sum() <= 40 else ""
         x = numbers(epochs, "epoch")[given]
-        axes.plot(x, _finite(y[given]), dashes + marker, ms=3.5, lw=width, color=color, label=label)
+        axes.plot(x, _finite(y[given]), dashes + marker, ms=3.5, lw=width, color=color, label=label + more[part])
 
 
 def _decorate(axes: Any, x: np.ndarray | None, what: str) -> None:
@@ -151,7 +151,7 @@ def _divergence(
 ) -> tuple[float, str] | None:
     """Where the first loss that is no finite number lies, and what it is; an absent value is none."""
     found = []
-    for part, name in (("train", "training"), ("val", "validation")):
+    for part, (name, _) in SEEN.items():
         given = np.array([row.get(f"{part}_loss") is not None for row in epochs], bool)
         for i in np.flatnonzero(given & ~np.isfinite(losses[part]))[:1]:
             found.append((x[i], f"{name} loss is {losses[part][i]:g} in epoch {x[i]:g}"))

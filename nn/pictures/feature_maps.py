@@ -56,7 +56,7 @@ def feature_maps(model: Module, image: Any, layers: Iterable[str] | None = None,
     >>> import minigrad as mg
     >>> from minigrad import nn
     >>> net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2))
-    >>> [axes.get_title(loc="left") for axes in feature_maps(net, mg.randn(1, 8, 8)).axes[1:4]]
+    >>> [axes.get_title(loc="left") for axes in feature_maps(net, mg.randn(1, 8, 8)).axes[2::2]]
     ['0: Conv2d, 4 x 6 x 6', '1: ReLU, 4 x 6 x 6', '2: MaxPool2d, 4 x 3 x 3']
     """
     x = _image(model, image)
@@ -71,11 +71,15 @@ def feature_maps(model: Module, image: Any, layers: Iterable[str] | None = None,
     x0 = host(x)[0]
     ratio = float(np.clip(x0.shape[1] / x0.shape[2], 0.3, 3))
     row = 1.1 * ratio
-    with drawing("feature_maps", max(1.1 * count + 1.9, 6), (row + 0.5) * (len(stages) + 1) + 0.3) as figure:
-        grid = figure.subplots(len(stages) + 1, 1)
-        _draw_image(grid[0], x0, count)
-        for axes, stage in zip(grid[1:], stages, strict=True):
-            _draw_maps(figure, axes, stage, count)
+    ticker = need("matplotlib.ticker", "nn.pictures.feature_maps")
+    with drawing("feature_maps", max(count + 1.6, 6), (row + 0.5) * (len(stages) + 1) + 0.3) as figure:
+        (top, corner), *grid = figure.subplots(len(stages) + 1, 2, width_ratios=(6 * count, 1))
+        corner.set_axis_off()
+        _draw_image(top, x0, count)
+        for (axes, side), stage in zip(grid, stages, strict=True):
+            _draw_maps(axes, stage, count)
+            bar = figure.colorbar(axes.images[0], cax=side, ticks=ticker.MaxNLocator(2))
+            bar.ax.tick_params(labelsize=8)
         figure.suptitle(f"{type(model).__name__}: an image on its way, the first {count} maps of each layer")
     return figure
 
@@ -152,7 +156,7 @@ def _draw_image(axes: Any, image: np.ndarray, count: int) -> None:
     axes.set_title(f"the image, {_by(image.shape)}, {low:.3g} (black) to {high:.3g} (white)", loc="left", fontsize=10)
 
 
-def _draw_maps(figure: Any, axes: Any, stage: Maps, count: int) -> None:
+def _draw_maps(axes: Any, stage: Maps, count: int) -> None:
     maps = stage.values[:count].astype(np.float64)
     finite = maps[np.isfinite(maps)]
     limit = float(abs(finite).max()) if finite.size else 0.0
@@ -163,9 +167,6 @@ def _draw_maps(figure: Any, axes: Any, stage: Maps, count: int) -> None:
     tiles(axes, list(maps), count, cmap=colors, vmin=-limit if signed else 0, vmax=limit)
     name = f"{short(stage.path, 40)}: " if stage.path else ""
     axes.set_title(f"{name}{type(stage.module).__name__}, {_by(stage.values.shape)}", loc="left", fontsize=10)
-    bar = figure.colorbar(axes.images[0], ax=axes, pad=0.01, fraction=0.03, aspect=12)
-    bar.ax.tick_params(labelsize=8)
-    bar.locator = need("matplotlib.ticker", "nn.pictures.feature_maps").MaxNLocator(2)
 
 
 def _by(sizes: tuple[int, ...]) -> str:

@@ -10,7 +10,7 @@ from minigrad.nn.layers.conv import ConvNd
 from minigrad.nn.module import Module
 from minigrad.nn.optional import need
 from minigrad.nn.parameter import Uninitialized
-from minigrad.nn.pictures.style import DIVERGING, drawing, host
+from minigrad.nn.pictures.style import DIVERGING, color_bar, drawing, host
 from minigrad.nn.pictures.tiles import tiles
 
 if TYPE_CHECKING:
@@ -93,16 +93,16 @@ def _sheet(kernels: np.ndarray, path: str, what: str, number: str) -> Figure:
     with drawing("filters", max(columns * cell + 1.8, 6), high + 1.4) as figure:
         axes = figure.subplots()
         step = tiles(axes, _colors(shown, limit) if colored else shown, columns, **options)
-        axes.set_xticks(np.arange(columns) + 0.5, [f"+{c}" if rows > 1 else f"{c}" for c in range(columns)])
+        axes.set_xticks(np.arange(columns) + 0.46, [f"+{c}" if rows > 1 else f"{c}" for c in range(columns)])
         if rows > 1:
-            axes.set_yticks((np.arange(rows) + 0.4) * step, [f"{row * columns}" for row in range(rows)])
+            axes.set_yticks((np.arange(rows) + 0.46) * step, [f"{row * columns}" for row in range(rows)])
         axes.set_xlabel(f"{number} (the row's number and the column's added)" if rows > 1 else number)
         count = f"{len(shown)} of {len(kernels)}" if len(shown) < len(kernels) else f"{len(kernels)}"
         axes.set_title(f"{_title(path)}{count} kernels {what}")
         shades = need("matplotlib.cm", "nn.pictures.filters").ScalarMappable(
             need("matplotlib.colors", "nn.pictures.filters").Normalize(-limit, limit), "gray" if colored else DIVERGING
         )
-        figure.colorbar(shades, ax=axes, pad=0.02, label="weight of each colour" if colored else "weight")
+        color_bar(figure, shades, axes, high, "weight of each colour" if colored else "weight")
     return figure
 
 
@@ -116,15 +116,16 @@ def _slices(w: np.ndarray, path: str, size: str) -> Figure:
     """Kernels (out, in, h, w): a row for each of the first outputs, a column for each of the first inputs."""
     shown, limit = w[:OUTPUTS, :INPUTS], _limit(w)
     rows, columns = shown.shape[:2]
-    with drawing("filters", max(columns * 0.6 + 2, 6), max(rows * 0.6 * w.shape[2] / w.shape[3], 0.5) + 1.4) as figure:
+    high = max(rows * 0.6 * w.shape[2] / w.shape[3], 0.5)
+    with drawing("filters", max(columns * 0.6 + 2, 5), high + 1.4) as figure:
         axes = figure.subplots()
         pieces = shown.reshape(-1, *shown.shape[2:])
         step = tiles(axes, pieces, columns, cmap=DIVERGING, vmin=-limit, vmax=limit)
-        axes.set_xticks(np.arange(columns) + 0.5, range(columns))
-        axes.set_yticks((np.arange(rows) + 0.4) * step, range(rows))
+        axes.set_xticks(np.arange(columns) + 0.46, range(columns))
+        axes.set_yticks((np.arange(rows) + 0.46) * step, range(rows))
         axes.set(xlabel="input channel", ylabel="output channel")
         axes.set_title(f"{_title(path)}kernels of {size}, {_part(shown, w)}")
-        figure.colorbar(axes.images[0], ax=axes, pad=0.02, label="weight")
+        color_bar(figure, axes.images[0], axes, high, "weight")
     return figure
 
 
@@ -132,14 +133,15 @@ def _matrix(w: np.ndarray, path: str, size: str) -> Figure:
     """Kernels of one point (out, in)."""
     shown, limit = w[:POINTS, :POINTS], _limit(w)
     rows, columns = shown.shape
-    with drawing("filters", np.clip(columns * 0.08, 3, 9) + 2, np.clip(rows * 0.08, 2, 9) + 1.2) as figure:
+    high = float(np.clip(rows * 0.08, 2, 9))
+    with drawing("filters", float(np.clip(columns * 0.08, 3, 9)) + 2, high + 1.2) as figure:
         axes = figure.subplots()
         image = axes.imshow(shown, cmap=DIVERGING, vmin=-limit, vmax=limit)
         for axis in (axes.xaxis, axes.yaxis):
             axis.get_major_locator().set_params(integer=True)
         axes.set(xlabel="input channel", ylabel="output channel")
         axes.set_title(f"{_title(path)}kernels of {size}, {_part(shown, w)}")
-        figure.colorbar(image, ax=axes, pad=0.02, label="weight")
+        color_bar(figure, image, axes, high, "weight")
     return figure
 
 

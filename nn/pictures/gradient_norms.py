@@ -9,7 +9,7 @@ import numpy as np
 
 from minigrad.nn.optional import need
 from minigrad.nn.pictures.rows import by_number
-from minigrad.nn.pictures.style import BLUE, FAINT, VERMILION, drawing, log_axis, short
+from minigrad.nn.pictures.style import BLUE, FAINT, VERMILION, color_bar, drawing, log_axis, short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,7 +37,7 @@ def gradient_norms(norms: Mapping[str, float] | Iterable[Mapping[str, Any]]) -> 
 
     >>> figure = gradient_norms({"0.weight": 3e-6, "0.bias": 4e-6, "2.weight": 1.0})
     >>> figure.axes[0].get_title()
-    'Gradient norms: the first layer has 5e-06 of the last'
+    "Gradient norms: the first layer has 5e-06 times the last's"
     """
     if isinstance(norms, Mapping):
         return _bars(_by_layer(norms))
@@ -66,7 +66,8 @@ def _bars(norms: dict[str, float], when: str = "") -> Figure:
     names, values = list(norms), np.array(list(norms.values()))
     usable = np.isfinite(values) & (values > 0)
     low, high = (values[usable].min(), values[usable].max()) if usable.any() else (0.1, 1.0)
-    floor, roof = low / 10, high * 10
+    floor = low / (3 if (values > 0).all() else 10)  # with room for the marks
+    roof = high * (1.5 if np.isfinite(values).all() else 10)
     small = usable & (values < SMALL * high)
     with drawing("gradient_norms", 8, _height(len(names))) as figure:
         axes = figure.subplots()
@@ -88,7 +89,8 @@ def _bars(norms: dict[str, float], when: str = "") -> Figure:
         _layers(axes, names)
         axes.set(xlabel="norm of the gradient (log scale)", ylim=(len(names) - 0.5, -0.5))
         axes.grid(axis="x")
-        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=9)
+        if not usable.all() or small.any():
+            axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=9)
         axes.set_title(f"Gradient norms{when}: {_reach(values)}")
     return figure
 
@@ -122,7 +124,7 @@ def _image(epochs: list[float], rows: list[dict[str, float]]) -> Figure:
         _layers(axes, names)
         axes.set(xlabel="epoch", ylim=(len(names) - 0.5, -0.5))
         axes.xaxis.get_major_locator().set_params(integer=True)
-        bar = figure.colorbar(image, ax=axes, pad=0.02, label="norm of the gradient (log scale)")
+        bar = color_bar(figure, image, axes, _height(len(names)) - 1.4, "norm of the gradient (log scale)")
         log_axis(bar.ax, "y")
         if handles:
             axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False)
@@ -137,7 +139,7 @@ def _reach(values: np.ndarray) -> str:
         return f"{(~np.isfinite(values)).sum()} of {len(values)} layers have nan or inf"
     if first == 0 or last == 0:
         return f"no gradient arrives at {(values == 0).sum()} of {len(values)} layers"
-    return f"the first layer has {first / last:.2g} of the last"
+    return f"the first layer has {first / last:.2g} times the last's"
 
 
 def _edges(x: np.ndarray) -> np.ndarray:

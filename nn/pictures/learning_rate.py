@@ -32,7 +32,6 @@ def learning_rate(rows: Iterable[Mapping[str, Any]]) -> Figure:
     """
     rows = list(rows)
     with_rate = [row for row in by_number(rows, "step") if row.get("lr") is not None]
-    single = bool(with_rate)
     with_rate = with_rate or [row for row in by_number(rows, "epoch") if row.get("lr") is not None]
     if not with_rate:
         raise ValueError("rows hold no learning rate (a key 'lr'), so there is nothing to draw")
@@ -42,7 +41,7 @@ def learning_rate(rows: Iterable[Mapping[str, Any]]) -> Figure:
     above = finite[finite > 0]
     with drawing("learning_rate", 7, 4) as figure:
         axes = figure.subplots()
-        axes.plot(x, y, "-" if single and len(x) > 40 else "o-", ms=3.5, color=BLUE)
+        axes.plot(x, y, "-" if len(x) > 40 else "o-", ms=3.5, color=BLUE)
         axes.set(xlabel=key, ylabel="learning rate")
         axes.set_title(_story(x, y, key))
         axes.grid()

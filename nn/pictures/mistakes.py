@@ -34,8 +34,8 @@ def mistakes(images: Any, labels: Any, probabilities: Any, classes: Sequence[Any
     >>> images = np.zeros((2, 1, 8, 8), "uint8")
     >>> figure = mistakes(images, [0, 1], [[0.9, 0.1], [0.8, 0.2]], ["cat", "dog"])
     >>> print(figure.axes[0].get_title())
-    true: dog 20.0 %
-    taken for: cat 80.0 %
+    true: dog (20.0 %)
+    taken for: cat (80.0 %)
     """
     y, p = host(labels), host(probabilities)
     pictures = [host(image) for image in images] if isinstance(images, (list, tuple)) else host(images)
@@ -45,7 +45,7 @@ def mistakes(images: Any, labels: Any, probabilities: Any, classes: Sequence[Any
             f"images, labels and probabilities must be (N, ...), (N,) integers and (N, classes), got {n} images, "
             f"{y.dtype} {y.shape} and {p.shape}"
         )
-    names = names_for(classes, p.shape[1], 14)
+    names = names_for(classes, p.shape[1], 13)
     positive_int("count", count)
     if len(outside := y[(y < 0) | (y >= p.shape[1])]):
         raise ValueError(f"labels must be from 0 to {p.shape[1] - 1}, got {outside[0]}")
@@ -62,20 +62,20 @@ def mistakes(images: Any, labels: Any, probabilities: Any, classes: Sequence[Any
         return figure
     columns = min(len(worst), 4 if len(worst) <= 16 else 6)
     rows = -(-len(worst) // columns)
-    with drawing("mistakes", max(columns * 2.3, 5), rows * 2.5 + 0.5) as figure:
+    with drawing("mistakes", max(columns * 2.5, 5), rows * 2.5 + 0.5) as figure:
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, i in zip(grid, worst, strict=False):
             shown = _visible(pictures[i])
             axes.imshow(shown, **({} if shown.ndim == 3 else {"cmap": "gray", "vmin": 0, "vmax": 1}))
-            text = f"true: {names[y[i]]} {percent(own[i])}\ntaken for: {names[taken[i]]} {percent(p[i, taken[i]])}"
+            text = f"true: {names[y[i]]} ({percent(own[i])})\ntaken for: {names[taken[i]]} ({percent(p[i, taken[i]])})"
             axes.set_title(text, fontsize=9)
             axes.set_xlabel(f"image {i}", fontsize=8)
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set(visible=True, color=WRONG, linewidth=1.5)
         for axes in grid[len(worst) :]:
             axes.set_axis_off()
-        which = f"The worst {len(worst)} of" if len(worst) < len(wrong) else "All"
-        figure.suptitle(f"{which} {len(wrong)} mistakes among {n} images, the largest loss first")
+        which = f"The worst {len(worst)} of {len(wrong)} mistakes" if len(worst) < len(wrong) else "All mistakes"
+        figure.suptitle(f"{which} among {n} images, the largest loss first")
     return figure
 
 

@@ -110,12 +110,17 @@ def percent(fraction: float) -> str:
     return ">99.9 %" if fraction > 0.999 else f"{100 * fraction:.1f} %"
 
 
+def color_bar(figure: Any, image: Any, axes: Any, height: float, label: str, shrink: float = 1.0) -> Any:
+    """A bar beside axes that says what the colours mean, as thick as others whatever its height in inches."""
+    return figure.colorbar(image, ax=axes, shrink=shrink, aspect=max(4 * height, 4), pad=0.02, label=label)
+
+
 def log_axis(axes: Any, which: str) -> None:
     """Make the "x" or the "y" axis logarithmic, with its numbers written out, as 0.001 or 1e-07."""
     ticker = need("matplotlib.ticker", "nn.pictures")
     axes.set(**{f"{which}scale": "log"})
     axis = axes.xaxis if which == "x" else axes.yaxis
     low, high = sorted(axis.get_view_interval())
-    axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+    axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,)))
     axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(ticker.NullFormatter())

@@ -25,7 +25,7 @@ def tiles(axes: Any, images: Sequence[np.ndarray], columns: int, **options: Any)
         The step: how high a row is, with the gap below it.
     """
     ratio = images[0].shape[0] / images[0].shape[1]
-    step = ratio + GAP
+    step = ratio * (1 - GAP) + GAP
     for i, image in enumerate(images):
         row, column = divmod(i, columns)
         left, top = column, row * step
@@ -33,7 +33,7 @@ def tiles(axes: Any, images: Sequence[np.ndarray], columns: int, **options: Any)
         axes.imshow(image, extent=(left, right, bottom, top), **options)
         edge = [left, right, right, left, left], [top, top, bottom, bottom, top]
         axes.plot(*edge, color="0.6", lw=0.5)
-    axes.set(xlim=(-GAP, columns), ylim=(-(-len(images) // columns) * step, -GAP), aspect="equal")
+    axes.set(xlim=(-GAP, columns), ylim=(-(-len(images) // columns) * step, -GAP), aspect="equal", anchor="W")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     axes.set(xticks=[], yticks=[])

@@ -78,7 +78,11 @@ class Checkpoints:
     ):
         self.folder = Path(folder)
         self.keep_last = checks.positive_int("keep_last", keep_last)
+        if not isinstance(keep_best, int):
+            raise ValueError(f"keep_best must be an integer of 0 or more, got {keep_best!r}")
         self.keep_best = checks.at_least_zero("keep_best", keep_best)
+        if not isinstance(monitor, str):
+            raise ValueError(f"monitor must be the name of a metric, got {monitor!r}")
         self.monitor = monitor
         self.mode = checks.one_of("mode", mode, ("min", "max"))
         if self.folder.exists() and not self.folder.is_dir():
@@ -98,7 +102,7 @@ class Checkpoints:
         >>> Checkpoints("run").path(1234).name
         'step-00001234.safetensors'
         """
-        return self.folder / _name(step)
+        return self.folder / _name(int(step))
 
     def save(self, state: Any, step: int, metrics: Mapping[str, Any] | None = None) -> Path:
         """Write a state; then remove the checkpoints that are neither among the last nor among the best.
@@ -244,6 +248,8 @@ class Checkpoints:
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    if not isinstance(metrics, Mapping):
+        raise TypeError(f"metrics must be numbers by name, got {type(metrics).__name__}")
     numbers = {}
     for name, value in metrics.items():
         if not isinstance(name, str) or not isinstance(value, (int, float, np.number, np.bool_, Tensor)):
@@ -268,6 +274,7 @@ def _checked(path: Path, content: Any) -> dict[str, Any]:
 
 
 def _name(step: Any) -> str:
+    """The name of a step's file; none for what is no step, which a file may claim to hold."""
     return f"step-{step:08d}.safetensors" if type(step) is int else ""
 
 

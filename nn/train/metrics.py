@@ -137,7 +137,7 @@ class Metrics:
 
     def state_dict(self) -> dict[str, Any]:
         """All of it, to go on in the middle of an epoch."""
-        return dict(vars(self))
+        return {**vars(self), "confusion": None if self.confusion is None else self.confusion.copy()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where the metrics of `state_dict()` were."""

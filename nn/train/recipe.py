@@ -270,7 +270,8 @@ class Recipe:
 def _look_up(module: ModuleType, name: str, what: str) -> Callable[..., Any]:
     found = getattr(module, name, None) if isinstance(name, str) else None
     if not callable(found):
-        near = difflib.get_close_matches(str(name), dir(module), n=1)
+        there = [other for other in dir(module) if callable(getattr(module, other))]
+        near = [o for o in there if o.lower() == str(name).lower()] or difflib.get_close_matches(str(name), there, n=1)
         raise ValueError(
             f"{what} must be a name in {module.__name__}, got {name!r}" + (f": did you mean {near[0]}?" if near else "")
         )

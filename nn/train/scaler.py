@@ -103,7 +103,9 @@ class GradScaler:
             return (outputs.astype(np.float32) if outputs.dtype == np.float16 else outputs) * self._scale
         if isinstance(outputs, Iterable) and not isinstance(outputs, (str, bytes, np.ndarray)):
             scaled = map(self.scale, outputs)
-            return type(outputs)(scaled) if type(outputs) in (list, tuple) else scaled
+            return (
+                list(scaled) if isinstance(outputs, list) else tuple(scaled) if isinstance(outputs, tuple) else scaled
+            )
         raise TypeError(f"scale expects a Tensor or an iterable of them, got {type(outputs).__name__}")
 
     def unscale_(self, optimizer: Optimizer) -> None:

@@ -353,7 +353,7 @@ class Trainer:
             "callbacks": [[type(callback).__name__, callback.state_dict()] for callback in self.callbacks],
             "metrics": None if self._metrics is None else self._metrics.state_dict(),
             "seconds": self._seconds,
-            "history": self.history,
+            "history": [dict(row) for row in self.history],
             "loader": self._loader_state if self._loader is None else self._loader.state_dict(),
             "random": mg.get_rng_state(),
             "generators": [g.bit_generator.state for g in self._generators()],

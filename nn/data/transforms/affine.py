@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minigrad.nn.data.transforms.base import Images, Transform, increasing, one_of
+from minigrad.nn.data.transforms.base import Images, Transform, increasing, one_of, positive
 from minigrad.nn.data.transforms.pad import Fill
 from minigrad.nn.data.transforms.warp import INTERPOLATIONS, inverse_affine, warp
 
@@ -78,17 +78,18 @@ class RandomRotation(Transform):
         maps = inverse_affine(-angle, np.zeros((n, 2)), np.ones(n), np.zeros((n, 2)), center)
         if not self.expand:
             return warp(images, maps, self.interpolation, self.fill)
+        sizes = [_extent(degrees, m, images.shape[2:]) for degrees, m in zip(angle.tolist(), maps, strict=True)]
         return [
-            warp(images[i : i + 1], maps[i : i + 1], self.interpolation, self.fill, _extent(maps[i], images.shape[2:]))[
-                0
-            ]
-            for i in range(n)
+            warp(images[i : i + 1], maps[i : i + 1], self.interpolation, self.fill, size)[0]
+            for i, size in enumerate(sizes)
         ]
 
 
-def _extent(matrix: np.ndarray, shape: tuple[int, ...]) -> tuple[int, int]:
+def _extent(degrees: float, matrix: np.ndarray, shape: tuple[int, ...]) -> tuple[int, int]:
     """(height, width) of the turned image: of the pixels that its corners lie in."""
     height, width = shape
+    if degrees % 180 == 90:  # exactly, where the general rule adds a pixel if the sides differ by an odd number
+        return width, height
     half = np.array([width / 2, height / 2])
     corners = np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]]) * half @ matrix[:, :2].T + matrix[:, 2] + half
     corners = np.trunc(corners * 1e4) / 1e4  # an error of rounding is not a pixel
@@ -129,7 +130,7 @@ class RandomAffine(Transform):
         if translate is not None and (len(translate) != 2 or not all(0 <= part <= 1 for part in translate)):
             raise ValueError(f"translate must be two shares, from 0 to 1, got {translate!r}")
         self.translate = translate
-        self.scale = None if scale is None else increasing("scale", scale, np.finfo(np.float32).tiny)
+        self.scale = None if scale is None else positive("scale", scale)
         self.shear = None if shear is None else angles("shear", shear, (2, 4))
         self.interpolation = one_of("interpolation", interpolation, INTERPOLATIONS)
         self.fill = fill

@@ -103,7 +103,11 @@ def as_batch(images: Any) -> Images:
 
 def _check(name: str, image: Any, ranks: tuple[int, ...], axes: str) -> None:
     if not isinstance(image, np.ndarray):
-        raise TypeError(f"{name} must be a NumPy array, got {type(image).__name__}: transform images before they move")
+        kind = type(image)
+        owner = "" if kind.__module__ == "builtins" else kind.__module__.partition(".")[0] + "."
+        raise TypeError(
+            f"{name} must be a NumPy array, got {owner}{kind.__name__}: transform images before they become tensors"
+        )
     if image.dtype not in (np.uint8, np.float32, np.float64):
         raise TypeError(f"{name} must be of dtype uint8, float32 or float64, got {image.dtype}")
     if image.ndim not in ranks:
@@ -173,9 +177,16 @@ def share(name: str, p: Any) -> float:
 
 def increasing(name: str, values: Any, low: float = -np.inf, high: float = np.inf) -> tuple[float, float]:
     """A range (smallest, largest), checked to lie from `low` to `high`."""
+    bounds = f", from {low:g} to {high:g}" if high < np.inf else f", from {low:g}" if low > -np.inf else ""
     if not isinstance(values, list | tuple) or len(values) != 2 or not low <= values[0] <= values[1] <= high:
-        bounds = f", from {low:g} to {high:g}" if high < np.inf else f", from {low:g}" if low > -np.inf else ""
         raise ValueError(f"{name} must be (smallest, largest){bounds}, got {values!r}")
+    return values[0], values[1]
+
+
+def positive(name: str, values: Any) -> tuple[float, float]:
+    """A range (smallest, largest), checked to be positive."""
+    if not isinstance(values, list | tuple) or len(values) != 2 or not 0 < values[0] <= values[1]:
+        raise ValueError(f"{name} must be (smallest, largest), both positive, got {values!r}")
     return values[0], values[1]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minigrad.nn.data.transforms.base import Transform, increasing, per_channel, share
+from minigrad.nn.data.transforms.base import Transform, increasing, per_channel, positive, share
 from minigrad.nn.data.transforms.random_resized_crop import rectangles
 
 
@@ -42,7 +42,7 @@ class RandomErasing(Transform):
     ):
         self.p = share("p", p)
         self.scale = increasing("scale", scale, 0, 1)
-        self.ratio = increasing("ratio", ratio, np.finfo(np.float32).tiny)
+        self.ratio = positive("ratio", ratio)
         if isinstance(value, str) and value != "random":
             raise ValueError(f"value must be a number, one for each channel, or 'random', got {value!r}")
         self.value = value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigrad.nn.data.transforms.base import Transform, increasing, one_of
+from minigrad.nn.data.transforms.base import Transform, one_of, positive
 from minigrad.nn.data.transforms.pad import Fill
 from minigrad.nn.data.transforms.warp import INTERPOLATIONS, inverse, warp
 
@@ -72,8 +72,8 @@ class LeNetDistortion(Transform):
             if not 0 <= value < np.inf:
                 raise ValueError(f"{name} must be at least 0, got {value}")
         self.translate, self.shear = translate, shear
-        self.scale = increasing("scale", scale, np.finfo(np.float32).tiny)
-        self.squeeze = increasing("squeeze", squeeze, np.finfo(np.float32).tiny)
+        self.scale = positive("scale", scale)
+        self.squeeze = positive("squeeze", squeeze)
         self.interpolation = one_of("interpolation", interpolation, INTERPOLATIONS)
         self.fill = fill
 

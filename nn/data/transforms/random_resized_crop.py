@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigrad.nn.data.transforms.base import Size, Transform, increasing, one_of, pair
+from minigrad.nn.data.transforms.base import Size, Transform, increasing, one_of, pair, positive
 from minigrad.nn.data.transforms.resample import INTERPOLATIONS, resample
 
 TRIES = 10  # as many as torchvision makes
@@ -56,7 +56,7 @@ class RandomResizedCrop(Transform):
     ):
         self.size = pair("size", size)
         self.scale = increasing("scale", scale, 0)
-        self.ratio = increasing("ratio", ratio, np.finfo(np.float32).tiny)
+        self.ratio = positive("ratio", ratio)
         self.interpolation = one_of("interpolation", interpolation, INTERPOLATIONS)
         self.antialias = antialias
 

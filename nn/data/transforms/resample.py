@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from minigrad.nn.data.transforms.base import blocks
 
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest", "nearest-exact")
-BAND = 32  # output pixels that are computed together, from the few input pixels that they all need
+BAND = 16  # output pixels that are computed together, from the few input pixels that they all need
 
 
 def resample(images: np.ndarray, size: tuple[int, int], interpolation: str, antialias: bool = True) -> np.ndarray:
@@ -36,22 +37,22 @@ def resample(images: np.ndarray, size: tuple[int, int], interpolation: str, anti
         middle = 0.5 * (interpolation == "nearest-exact")
         rows, columns = (_nearest(have, want, middle) for have, want in zip((height, width), size, strict=True))
         return images.take(rows, axis=2).take(columns, axis=3)
-    across = _bands(width, size[1], interpolation, antialias, images.dtype.char) if width != size[1] else None
-    down = _bands(height, size[0], interpolation, antialias, images.dtype.char) if height != size[0] else None
+    across = _axis(width, size[1], interpolation, antialias, images.dtype.char) if width != size[1] else None
+    down = _axis(height, size[0], interpolation, antialias, images.dtype.char) if height != size[0] else None
     out = np.empty((*images.shape[:2], *size), images.dtype)
     for part in blocks(images):
-        x = images[part]
+        x = images[part].transpose(2, 0, 1, 3)  # (H, N, C, W): along both axes a product of large matrices
         if across:
-            x = _along_width(x, size[1], *across)
+            x = _along_width(x, across)
         if down:
-            x = _along_height(x, size[0], *down)
-        out[part] = x
+            x = _along_height(x, down)
+        out[part] = x.transpose(1, 2, 0, 3)
     return out
 
 
 def _nearest(size: int, out: int, middle: float) -> np.ndarray:
-    """Which pixel each output pixel is, in float32 as in PyTorch."""
-    at = (np.arange(out, dtype=np.float32) + np.float32(middle)) * np.float32(size / out)
+    """Which pixel each output pixel is, in float32, which decides ties as in PyTorch."""
+    at = (np.arange(out, dtype=np.float32) + np.float32(middle)) * (np.float32(size) / np.float32(out))
     return np.minimum(at.astype(np.intp), size - 1)
 
 
@@ -111,14 +112,30 @@ def _integers(matrix: np.ndarray) -> tuple[np.ndarray, type]:
     return whole / 2**p, np.float32 if bits < 2**24 else np.float64
 
 
-Bands = list[tuple[slice, slice, np.ndarray]]
+@dataclass(frozen=True)
+class _Axis:
+    """The matrix of an axis, transposed, in bands without the zeros beside them.
+
+    Attributes:
+        size: how many outputs.
+        bands: (inputs, outputs, weights).
+        kind: the dtype to compute in.
+        whole: whether the result is rounded.
+        negative: whether there are weights below 0, so that values may leave the range of their inputs.
+    """
+
+    size: int
+    bands: list[tuple[slice, slice, np.ndarray]]
+    kind: np.dtype
+    whole: bool
+    negative: bool
 
 
 @lru_cache(maxsize=512)
-def _bands(size: int, out: int, interpolation: str, antialias: bool, dtype: str) -> tuple[Bands, np.dtype]:
-    """The matrix of an axis, transposed, in bands without the zeros beside them: (inputs, outputs, weights)."""
+def _axis(size: int, out: int, interpolation: str, antialias: bool, dtype: str) -> _Axis:
     matrix, kind = weights(size, out, interpolation, antialias), np.dtype(dtype)
-    if kind == np.uint8:
+    whole, negative = kind == np.uint8, bool(matrix.min() < 0)
+    if whole:
         matrix, exact = _integers(matrix)
         kind = np.dtype(exact)
     bands = []
@@ -127,26 +144,30 @@ def _bands(size: int, out: int, interpolation: str, antialias: bool, dtype: str)
         used = np.flatnonzero(rows.any(axis=0))
         inputs = slice(used[0], used[-1] + 1)
         bands.append((inputs, slice(start, start + len(rows)), np.ascontiguousarray(rows[:, inputs].T, kind)))
-    return bands, kind
+    return _Axis(out, bands, kind, whole, negative)
 
 
-def _along_width(x: np.ndarray, width: int, bands: Bands, kind: np.dtype) -> np.ndarray:
-    source = x.astype(kind, copy=False)
-    out = np.empty((*x.shape[:3], width), kind)
-    for inputs, outputs, w in bands:
-        np.matmul(source[..., inputs], w, out=out[..., outputs])
-    return _rounded(out) if x.dtype == np.uint8 else out
+def _along_width(x: np.ndarray, axis: _Axis) -> np.ndarray:
+    source = np.ascontiguousarray(x, axis.kind).reshape(-1, x.shape[3])
+    out = np.empty((len(source), axis.size), axis.kind)
+    for inputs, outputs, w in axis.bands:
+        np.matmul(source[:, inputs], w, out=out[:, outputs])
+    return _rounded(out, axis).reshape(*x.shape[:3], axis.size)
 
 
-def _along_height(x: np.ndarray, height: int, bands: Bands, kind: np.dtype) -> np.ndarray:
-    source = x.astype(kind, copy=False)
-    out = np.empty((*x.shape[:2], height, x.shape[3]), kind)
-    for inputs, outputs, w in bands:
-        np.matmul(w.T, source[:, :, inputs], out=out[:, :, outputs])
-    return _rounded(out) if x.dtype == np.uint8 else out
+def _along_height(x: np.ndarray, axis: _Axis) -> np.ndarray:
+    source = np.ascontiguousarray(x, axis.kind).reshape(len(x), -1)
+    out = np.empty((axis.size, source.shape[1]), axis.kind)
+    for inputs, outputs, w in axis.bands:
+        np.matmul(w.T, source[inputs], out=out[outputs])
+    return _rounded(out, axis).reshape(axis.size, *x.shape[1:])
 
 
-def _rounded(x: np.ndarray) -> np.ndarray:
-    """x, which it changes, rounded half up to uint8."""
-    x += 0.5
-    return np.clip(x, 0, 255, out=x).astype(np.uint8)
+def _rounded(x: np.ndarray, axis: _Axis) -> np.ndarray:
+    """x, which is changed, rounded half up and cut to what uint8 holds, though still floating, if it is to be."""
+    if axis.whole:
+        x += 0.5
+        np.floor(x, out=x)
+    if axis.whole and axis.negative:
+        np.clip(x, 0, 255, out=x)
+    return x

@@ -1,8 +1,4 @@
-"""Calling a function for a row of numbers, ahead of need and in order, in threads or in processes.
-
-Threads start in no time, share all memory and take any function. They pay where the work is NumPy's on large arrays,
-which leaves Python's lock alone, or reading files. Where it is many small steps of Python, only processes run side by
-side; starting one costs some tenths of a second and all it needs must be picklable.
+"""Calling a function for a row of numbers, ahead of need and in order, in processes.
 
 Processes are spawned, not forked: a fork copies the locks that other threads hold at that moment, of BLAS or of this
 package's own, which nobody then releases, and a CUDA context cannot be used after it.
@@ -10,7 +6,6 @@ package's own, which nobody then releases, and a CUDA context cannot be used aft
 
 from __future__ import annotations
 
-import itertools
 import multiprocessing
 import os
 import pickle
@@ -19,38 +14,15 @@ import sys
 import time
 import traceback
 import weakref
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
-from minigrad.nn.data.messages import Packed, pack, receive, send
+from minigrad.nn.data.messages import Packed, receive
 
 GRACE = 1.0  # seconds that a process has to end by itself
-
-
-def in_threads(function: Callable[[int], Any], numbers: range, threads: int, ahead: int) -> Iterator[Any]:
-    """function(n) for each number in turn, computed by threads; at most `ahead` results wait or are in the making.
-
-    Closing the generator ends the threads: the calls they are in are waited for, no other is begun.
-
-    >>> list(in_threads(lambda n: n * n, range(5), threads=2, ahead=4))
-    [0, 1, 4, 9, 16]
-    """
-    pool = ThreadPoolExecutor(threads, "DataLoader")
-    try:
-        left = iter(numbers)
-        waiting = deque(pool.submit(function, n) for n in itertools.islice(left, ahead))
-        while waiting:
-            result = waiting.popleft().result()
-            waiting.extend(pool.submit(function, n) for n in itertools.islice(left, 1))
-            yield result
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 class Worker(NamedTuple):
@@ -74,21 +46,14 @@ class Processes:
     """
 
     def __init__(self, function: Callable[[Any, int], Any], count: int, timeout: float | None = None):
-        packed = _packed(function)
         self.timeout = timeout
         self.idle = False
         self._workers: list[Worker] = []
         self.close = weakref.finalize(self, _stop, self._workers)
         try:
-            context = multiprocessing.get_context("spawn")
-            for i in range(count):
-                ours, theirs = context.Pipe()
-                process = context.Process(target=serve, args=(theirs,), name=f"DataLoader-{i}", daemon=True)
-                with _uninterrupted(), theirs:
-                    process.start()
-                self._workers.append(Worker(process, ours))
-            for worker in self._workers:  # which start side by side meanwhile
-                self._send(worker, packed, "it could begin")
+            with _packed(function) as packed:
+                self._start(count)
+                self._send_all(packed, "it could begin")
             for worker in self._workers:
                 self._receive(worker, "it could begin", None)
         except BaseException:
@@ -96,7 +61,7 @@ class Processes:
             raise
         self.idle = True
 
-    def run(self, plan: Any, numbers: range, ahead: int) -> Iterator[Any]:
+    def run(self, plan: Any, numbers: range, ahead: int) -> Generator[Any]:
         """function(plan, n) for each number in turn; at most `ahead`, a multiple of the count, wait or are being made.
 
         Raises:
@@ -104,25 +69,40 @@ class Processes:
             Exception: what the function raised, with the process's traceback as a note.
         """
         self.idle = False
-        shared = pack(plan)
-        for worker in self._workers:
-            self._send(worker, shared, f"batch {numbers.start}")
+        with Packed(plan) as packed:
+            self._send_all(packed, f"batch {numbers.start}")
         turn = [self._workers[i % len(self._workers)] for i in range(len(numbers))]
-        # What goes to a process is only ever a number: a process that stands still in sending never makes us do so.
+        # A process that stands still in sending a result gets no more than numbers, which a pipe takes without waiting.
         for worker, n in zip(turn, numbers[:ahead], strict=False):
-            self._send(worker, pack(n), f"batch {n}")
+            self._send(worker, n)
         for i, (worker, n) in enumerate(zip(turn, numbers, strict=True)):
             result = self._receive(worker, f"batch {n}", self.timeout)
             if i + ahead < len(numbers):
-                self._send(worker, pack(numbers[i + ahead]), f"batch {n}")
+                self._send(worker, numbers[i + ahead])
             self.idle = i == len(numbers) - 1
             yield result
 
-    def _send(self, worker: Worker, packed: Packed, awaited: str) -> None:
+    def _start(self, count: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        for i in range(count):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=serve, args=(theirs,), name=f"DataLoader-{i}", daemon=True)
+            with _uninterrupted(), theirs:
+                process.start()
+            self._workers.append(Worker(process, ours))
+
+    def _send_all(self, packed: Packed, awaited: str) -> None:
+        for worker in self._workers:
+            try:
+                packed.send(worker.pipe)
+            except ConnectionError:
+                raise _ended(worker, awaited) from None
+
+    def _send(self, worker: Worker, n: int) -> None:
         try:
-            send(worker.pipe, packed)
+            Packed(n).send(worker.pipe)
         except ConnectionError:
-            raise _ended(worker, awaited) from None
+            raise _ended(worker, f"batch {n}") from None
 
     def _receive(self, worker: Worker, awaited: str, timeout: float | None) -> Any:
         ready = wait([worker.pipe, worker.process.sentinel], timeout)
@@ -156,21 +136,23 @@ def serve(pipe: Connection) -> None:
                 "a worker process could not load the data set, transform or mix: what they are made of must be in a "
                 'module that it can import, not typed at a prompt or in a notebook; or use workers="thread"'
             )
-            send(pipe, _failure(error))
+            with _failure(error) as answer:
+                answer.send(pipe)
             return
-        send(pipe, pack((None, None)))
+        Packed((None, None)).send(pipe)
         plan = None
         while True:
             message = receive(pipe, shared=True)
             if isinstance(message, int):
-                send(pipe, _answer(function, plan, message))
+                with _answer(function, plan, message) as answer:
+                    answer.send(pipe)
             else:
                 plan = message
 
 
 def _answer(function: Callable[[Any, int], Any], plan: Any, n: int) -> Packed:
     try:
-        return pack((None, function(plan, n)))
+        return Packed((None, function(plan, n)))
     except BaseException as error:
         return _failure(error)
 
@@ -182,12 +164,12 @@ def _failure(error: BaseException) -> Packed:
         pickle.loads(pickle.dumps(error))
     except Exception:
         error = RuntimeError(f"{type(error).__qualname__}: {error}")
-    return pack((error, text))
+    return Packed((error, text))
 
 
 def _packed(function: Callable[[Any, int], Any]) -> Packed:
     try:
-        return pack(function)
+        return Packed(function)
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         raise TypeError(
             f'workers="process" sends the data set, transform and mix to its processes, but they cannot be pickled: '
@@ -198,7 +180,7 @@ def _packed(function: Callable[[Any, int], Any]) -> Packed:
 
 def _ended(worker: Worker, awaited: str) -> RuntimeError:
     """The error that says how a process ended."""
-    worker.process.join(GRACE)
+    worker.process.join(10 * GRACE)
     code = worker.process.exitcode
     if code is not None and code < 0:
         how = f"was killed by {signal.Signals(-code).name}"
@@ -222,8 +204,6 @@ def _stop(workers: list[Worker]) -> None:
             end(process)
         for process in busy:
             process.join(GRACE)
-    for worker in workers:
-        worker.process.close()
 
 
 @contextmanager
@@ -232,6 +212,8 @@ def _uninterrupted() -> Iterator[None]:
     if sys.platform == "win32":
         yield
         return
+    from multiprocessing import resource_tracker
+
     resource_tracker.ensure_running()  # starting it, which the first process would do, lets signals through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
