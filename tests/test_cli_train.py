@@ -32,6 +32,7 @@ from tests.clitools import (  # noqa: F401
     refused,
     run,
 )
+from tests.cudaemu import fake_cupy
 
 FEW = ("--limit", "60")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # all but tab and end of line
@@ -162,6 +163,15 @@ def test_the_seed_decides(work: Path) -> None:
     assert not same_weights("a", "c")
 
 
+def test_on_a_gpu(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the stand-in for CuPy; the weights come back, and serve on the CPU."""
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "cupy", fake_cupy.cupy)
+        done("train", "lenet5", "--data", "digits", "--limit", "20", "--validation", "0.2", "--epochs", "1", "--device",
+             "cuda", "--out", "a")  # fmt: skip
+    assert json.loads(done("evaluate", "a", "--json"))["loss"] == pytest.approx(results("a")["test"]["loss"], rel=1e-5)
+
+
 def test_without_validation_the_last_weights_count(work: Path) -> None:
     text = done("train", "lenet5", "--data", "digits", "--epochs", "2", *FEW, "--validation", "0")
     assert "with the weights that are the last" in text
@@ -266,6 +276,18 @@ def test_find_lr_draws(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (1, ["lenet5", "--data", "mnist", "--data-root", "."], "On the command line that is --download"),
         (1, ["lenet5", "--data", "digits", "--set", "epoks=3"], "unknown keys ['epoks']"),
         (1, ["lenet5", "--data", "digits", "--set", "optimizer.rate=3"], "Adam has no option ['rate']"),
+        (1, ["lenet5", "--data", "digits", "--set", "epochs=0"], "must have epochs of at least 1, got 0"),
+        (
+            1,
+            ["lenet5", "--data", "digits", "--set", "train=[1]"],
+            "a value in the recipe default cannot be used: 'int'",
+        ),
+        (
+            1,
+            ["lenet5", "--data", "digits", "--lr", "1", "--set", "trainer.clip_norm=x"],
+            "a value in the recipe default",
+        ),
+        (1, ["lenet5", "--data", "digits", "--option", "num_classes=x"], "a value in the options of the model cannot"),
         (1, ["lenet5", "--data", "digits", "--width", "2"], "the model lenet5 has no option width; it has num_classes"),
         (1, ["lenet5", "--data", "digits", "--size", "20"], "--size N resizes them, 28 is usual"),
         (1, ["lecun1989", "--data", "c.npz"], "lecun1989 takes images of 1 channel, those of c.npz have 3"),
@@ -291,7 +313,7 @@ def test_what_cannot_be_trained(
 ) -> None:
     monkeypatch.setattr(cli_run, "why_no_gpu", lambda: "there is no GPU in this test")
     monkeypatch.setenv("XDG_DATA_DIRS", str(work))
-    images = np.zeros((20, 3, 16, 16), "uint8")
+    images = np.random.default_rng(0).integers(0, 256, (20, 3, 16, 16), "uint8")
     np.savez("c.npz", images=images, labels=np.arange(20) % 10)
     np.savez("two.npz", images=images[:, :1].repeat(2, 2).repeat(2, 3), labels=np.arange(20) % 2)
     assert message in refused(code, "train", *arguments)
@@ -409,7 +431,6 @@ def test_in_a_terminal(work: Path) -> None:
     text, code = in_terminal(["train", "lenet5", "--data", "digits", "--epochs", "2", "--limit", "600"], NO_COLOR="1")
     assert code == 0, text
     assert re.search(r"epoch 1/2 ━+ +\d+/9 loss \d\.\d{4}  [\d,]+ images/s  \d+\.\d s left", text)
-    assert re.search(r"validation ━+ 1/1", text)
     assert re.search(r"^[^\n]*  2/2 +\d\.\d{4} ", text, re.M)
     assert "┏━" in text  # the table of results
     assert not re.search(r"\x1b\[[\d;]*3\d", text)  # no colours

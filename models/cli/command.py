@@ -83,7 +83,9 @@ class Group(click.Group):
                 return result
         except KeyboardInterrupt as error:
             raise Interrupted("Interrupted.") from error
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+        except (click.ClickException, click.exceptions.Exit, click.Abort) as error:
+            if ctx.meta.get("minigrad.debug") and error.__cause__ is not None:
+                traceback.print_exc()
             raise
         except BrokenPipeError:  # of `minigrad models | head -1`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -105,6 +107,23 @@ def debug_option() -> click.Option:
         help="Show the traceback of every error.",
         callback=lambda ctx, option, value: ctx.meta.update({"minigrad.debug": True}) if value else None,
     )
+
+
+@contextlib.contextmanager
+def blaming(what: str) -> Iterator[None]:
+    """Take an error in the block for one of the user's values, as a text where a number is meant, and not for a bug.
+
+    >>> with blaming("the options of the model vgg11"):
+    ...     "0.5" > 1
+    Traceback (most recent call last):
+    minigrad.models.cli.command.Failure: a value in the options of the model vgg11 cannot be used: '>' not supported ...
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        if is_expected(error):
+            raise
+        raise Failure(f"a value in {what} cannot be used: {described(error)} (--debug shows where)") from error
 
 
 def is_expected(error: BaseException) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 
 from minigrad import models, no_grad, zeros
 from minigrad.models.cli.catalogue import entry
+from minigrad.models.cli.command import blaming
 from minigrad.nn import Module
 from minigrad.nn.undisturbed import undisturbed
 
@@ -85,15 +86,13 @@ def build(name: str, options: Mapping[str, Any], weights: str | None = None) -> 
     Raises:
         ValueError: an option out of its range, or weights that do not fit; names the model.
     """
+    shown = ", ".join(f"{key}={value}" for key, value in options.items()) or "its own options"
     try:
-        return models.get(name, **options, **({} if weights is None else {"weights": weights}))
+        with blaming("the options of the model"):
+            return models.get(name, **options, **({} if weights is None else {"weights": weights}))
     except (TypeError, ValueError) as error:
-        error.add_note(f"in the model {name}" + (f" with {_listed(options)}" if options else ""))
+        error.add_note(f"in the model {name} with {shown}")
         raise
-
-
-def _listed(options: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in options.items())
 
 
 def channels_of(name: str, options: Mapping[str, Any]) -> int:

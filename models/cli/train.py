@@ -16,7 +16,7 @@ import minigrad as mg
 from minigrad import models, nn
 from minigrad.models.cli import judge
 from minigrad.models.cli.catalogue import entry
-from minigrad.models.cli.command import Command, Failure, Interrupted
+from minigrad.models.cli.command import Command, Failure, Interrupted, blaming
 from minigrad.models.cli.output import counted, duration, percent, remark, say
 from minigrad.models.cli.pictures import Drawer
 from minigrad.models.cli.progress import Progress
@@ -131,8 +131,9 @@ def configured(asked: dict[str, Any]) -> Config:
     part, held_out = split(training, asked["validation"], asked["seed"], asked["limit"])
     if held_out is None:
         refuse_without_validation(asked, recipe)
-    table = fitted(recipe, part, size)
-    shape = prepared_shape(Recipe(**table), part, size)
+    with blaming(f"the recipe {recipe.name}"):
+        table = fitted(recipe, part, size)
+        shape = prepared_shape(Recipe(**table), part, size)
     refuse_misfit(asked, model, shape, classes)
     return Config(
         model=asked["model"],
@@ -169,7 +170,10 @@ def changed_recipe(asked: dict[str, Any]) -> Recipe:
             changes[key] = value
     if asked["ema"] is not None:
         changes["average"] = {"name": "EMA", "decay": asked["ema"]}
-    return nn.train.recipe.get(asked["recipe"]).changed(changes)
+    recipe = nn.train.recipe.get(asked["recipe"]).changed(changes)
+    if recipe.epochs < 1:
+        raise Failure(f"the recipe {recipe.name} must have epochs of at least 1, got {recipe.epochs}")
+    return recipe
 
 
 def chosen_size(asked: dict[str, Any], recipe: Recipe, model: nn.Module, image: list[int]) -> int | None:
@@ -326,12 +330,13 @@ class Training:
         self.data, self.held_out = config.split(config.load_data(True, download))
         self.test = self._test_set(download)
         self.model = config.make_model()
-        self.loader, _ = config.make_recipe().loaders(self.data, size=config.size, num_workers=config.workers)
         self.checkpoints = config.make_checkpoints(folder)
-        self.progress = self._progress()
-        self.trainer = config.make_trainer(
-            self.model, self.loader, checkpoints=self.checkpoints, callbacks=self._callbacks()
-        )
+        with blaming(f"the recipe {config.recipe['name']}"):
+            self.loader, _ = config.make_recipe().loaders(self.data, size=config.size, num_workers=config.workers)
+            self.progress = self._progress()
+            self.trainer = config.make_trainer(
+                self.model, self.loader, checkpoints=self.checkpoints, callbacks=self._callbacks()
+            )
 
     def _test_set(self, download: bool) -> Dataset | None:
         try:
