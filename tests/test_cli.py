@@ -130,9 +130,8 @@ def test_summary_of_what_does_not_fit() -> None:
     assert "the smallest square one is (1, 28, 28)" in text  # a note of the exception
     assert "did you mean lenet5" in refused(1, "summary", "lenet")
     assert "the model lenet5 has no option width; it has num_classes" in refused(1, "summary", "lenet5", "--width", "2")
-    assert "in the model vgg11 with init=x, width=0.05" in refused(
-        1, "summary", "vgg11", "--option", "init=x", "--width", "0.05"
-    )
+    text = refused(1, "summary", "vgg11", "--option", "init=x", "--width", "0.05")
+    assert "in the model vgg11 with init=x, width=0.05" in text
 
 
 @pytest.mark.parametrize(

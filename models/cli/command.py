@@ -113,10 +113,10 @@ def debug_option() -> click.Option:
 def blaming(what: str) -> Iterator[None]:
     """Take an error in the block for one of the user's values, as a text where a number is meant, and not for a bug.
 
-    >>> with blaming("the options of the model vgg11"):
-    ...     "0.5" > 1
+    >>> with blaming("the options"):
+    ...     1 / 0
     Traceback (most recent call last):
-    minigrad.models.cli.command.Failure: a value in the options of the model vgg11 cannot be used: '>' not supported ...
+    minigrad.models.cli.command.Failure: a value in the options cannot be used: division by zero (--debug shows where)
     """
     try:
         yield

@@ -10,11 +10,12 @@ import click
 from minigrad import nn
 from minigrad.models.cli import judge
 from minigrad.models.cli.command import Command, Failure
+from minigrad.models.cli.configure import configured
 from minigrad.models.cli.output import as_json, say
 from minigrad.models.cli.pictures import Drawer
 from minigrad.models.cli.run import Config, is_name, load_into
-from minigrad.models.cli.settings import build, json_option, model_options
-from minigrad.models.cli.train import configured, train
+from minigrad.models.cli.settings import build, device_option, json_option, model_options
+from minigrad.models.cli.train import train
 from minigrad.nn.data import Dataset
 
 EXAMPLES = """
@@ -34,9 +35,7 @@ minigrad evaluate runs/lenet5-digits/model.safetensors --model lenet5 --data dig
 @click.option("--size", type=click.IntRange(min=1), metavar="N", help="Resize the images, for a file of weights.")
 @model_options
 @click.option("--split", type=click.Choice(["test", "validation"]), default="test", show_default=True)
-@click.option(
-    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to compute."
-)
+@device_option
 @click.option("--picture", type=click.Path(dir_okay=False), help="The confusion matrix, as *.png or *.svg.")
 @click.option("--download", is_flag=True, help="Download the data set if it is not here.")
 @click.option("--data-root", type=click.Path(), help="The folder of data sets.")

@@ -19,7 +19,7 @@ from minigrad.models.cli.command import Command, described, is_expected
 from minigrad.models.cli.evaluate import load_run
 from minigrad.models.cli.output import as_json, console, is_live, percent, remark, say
 from minigrad.models.cli.run import Config
-from minigrad.models.cli.settings import build, channels_of, chosen, json_option, model_options
+from minigrad.models.cli.settings import build, channels_of, chosen, device_option, json_option, model_options
 from minigrad.nn.data.transforms import CenterCrop, Compose, Normalize, Resize, ToFloat
 
 BAR = 30  # characters
@@ -50,9 +50,7 @@ minigrad predict digit.png --run runs/lenet5-digits --feature-maps maps.png
 @model_options
 @click.option("--invert", is_flag=True, help="Light becomes dark: for ink on paper, where digits are light on dark.")
 @click.option("--feature-maps", type=click.Path(dir_okay=False), help="Draw what the network sees of the first image.")
-@click.option(
-    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to compute."
-)
+@device_option
 @json_option
 def predict(images: Sequence[str], json_wanted: bool, invert: bool, feature_maps: str | None, **asked: Any) -> None:
     """Say what is in each IMAGE: the five likeliest classes.
