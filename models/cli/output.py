@@ -51,8 +51,8 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], title: str = "
     cells = [[str(cell) for cell in row] for row in rows]
     if is_live():
         drawn = Table(title=title or None, title_justify="left", title_style="bold")
-        for name, numbers in zip(names, right, strict=True):
-            drawn.add_column(name, justify="right" if numbers else "left", overflow="fold")
+        for i, (name, numbers) in enumerate(zip(names, right, strict=True)):
+            drawn.add_column(name, justify="right" if numbers else "left", overflow="fold", no_wrap=numbers or not i)
         for row in cells:
             drawn.add_row(*map(Text, row))
         console().print(drawn)
