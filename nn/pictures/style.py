@@ -63,7 +63,11 @@ def styled(user: str) -> Iterator[None]:
 def drawing(user: str, width: float, height: float) -> Iterator[Figure]:
     """A new figure of this size in inches, to be drawn inside the `with` block."""
     with styled(f"nn.pictures.{user}"):
-        yield need("matplotlib.figure", f"nn.pictures.{user}").Figure((width, height))  # pyplot would look for a screen
+        figure = need("matplotlib.figure", f"nn.pictures.{user}").Figure((width, height))  # pyplot looks for a screen
+        yield figure
+        for _ in range(2 if figure.axes else 0):  # once leaves axes whose shape is fixed too low
+            figure.get_layout_engine().execute(figure)
+        figure.set_layout_engine("none")  # it moves things a little each time it runs: no two files would be equal
 
 
 def host(x: Any) -> np.ndarray:
