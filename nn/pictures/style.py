@@ -5,15 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from minigrad import asarray
 from minigrad.nn.optional import need
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 # Source: M. Okabe, K. Ito: Color Universal Design, 2008 (https://jfly.uni-koeln.de/color/).
 BLUE, VERMILION, GREEN, PURPLE, ORANGE = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"
@@ -60,8 +57,8 @@ def styled(user: str) -> Iterator[None]:
 
 
 @contextmanager
-def drawing(user: str, width: float, height: float) -> Iterator[Figure]:
-    """A new figure of this size in inches, to be drawn inside the `with` block."""
+def drawing(user: str, width: float, height: float) -> Iterator[Any]:
+    """A new `Figure` of this size in inches, to be drawn inside the `with` block."""
     with styled(f"nn.pictures.{user}"):
         figure = need("matplotlib.figure", f"nn.pictures.{user}").Figure((width, height))  # pyplot looks for a screen
         yield figure
