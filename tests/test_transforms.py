@@ -185,6 +185,7 @@ def test_images_on_a_device_are_refused():
     [
         (lambda: tr.CenterCrop(0), "size must be a positive integer or (height, width), got 0"),
         (lambda: tr.RandomCrop((1, 2, 3)), "size must be a positive integer or (height, width), got (1, 2, 3)"),
+        (lambda: tr.Resize("big"), "size must be a positive integer or (height, width), got 'big'"),
         (lambda: tr.RandomCrop(2.0), "size must be a positive integer or (height, width), got 2.0"),
         (lambda: tr.RandomHorizontalFlip(1.5), "p must be a probability, from 0 to 1, got 1.5"),
         (lambda: tr.RandomApply([len], "x"), "p must be a probability, from 0 to 1, got 'x'"),
