@@ -599,3 +599,58 @@ def test_a_choice_of_mixes_is_a_mix():
     mg.manual_seed(0)
     first = choice(x, labels=labels)
     same(first, choice(x, labels, generator=rng(0)))
+
+
+# ---- the papers' own ------------------------------------------------------------------------------------------------
+
+PIXELS, CHANNELS = np.full((3, 256, 256), 0.5), np.full((3, 1, 1), 0.5)
+PAPERS = {
+    "LeNet-5 1998": ([tr.Pad(2), tr.LeNetDistortion(), tr.LeNetScale()], (1, 28, 28), (1, 32, 32)),
+    "AlexNet 2012": (
+        [
+            *(tr.Resize(256), tr.CenterCrop(256), tr.ToFloat(), tr.SubtractMean(PIXELS), tr.RandomCrop(224)),
+            *(tr.RandomHorizontalFlip(), tr.PCALighting()),
+        ],
+        (3, 300, 270),
+        (3, 224, 224),
+    ),
+    "AlexNet 2012, test": (
+        [tr.Resize(256), tr.CenterCrop(256), tr.ToFloat(), tr.SubtractMean(PIXELS), tr.TenCrop(224)],
+        (3, 300, 270),
+        (10, 3, 224, 224),
+    ),
+    "VGG 2014": (
+        [
+            tr.RandomResize(256, 513),
+            tr.RandomCrop(224),
+            tr.RandomHorizontalFlip(),
+            tr.ToFloat(),
+            tr.SubtractMean(CHANNELS),
+        ],
+        (3, 300, 270),
+        (3, 224, 224),
+    ),
+    "GoogLeNet 2014": (
+        [tr.RandomResizedCrop(224), tr.RandomHorizontalFlip(), tr.ColorJitter(0.4, 0.4, 0.4), tr.ToFloat()],
+        (3, 300, 270),
+        (3, 224, 224),
+    ),
+    "ResNet 2015 on CIFAR": (
+        [tr.RandomCrop(32, padding=4), tr.RandomHorizontalFlip(), tr.ToFloat(), tr.SubtractMean(CHANNELS)],
+        (3, 32, 32),
+        (3, 32, 32),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(PAPERS))
+def test_the_papers_own(name):
+    """Photographs of several sizes come out as one float32 batch of the network's size, seen differently each time."""
+    steps, shape, expected = PAPERS[name]
+    recipe = tr.Compose(steps)
+    photos = [photo(shape, "u"), photo((shape[0], shape[1] + 3 * (shape[1] > 32), shape[2]), "u", 1)]
+    out = recipe(photos, rng())
+    assert out.shape == (2, *expected)
+    assert out.dtype == np.float32
+    same(out, recipe(photos, rng()))
+    assert ("test" in name) == np.array_equal(out, recipe(photos, rng(1)))

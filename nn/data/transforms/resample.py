@@ -22,7 +22,8 @@ def resample(images: np.ndarray, size: tuple[int, int], interpolation: str, anti
     k is a triangle of radius 1, or Keys' cubic of radius 2. Without `antialias` the kernel is not stretched where the
     image shrinks, and input pixels between the outputs are skipped.
 
-    uint8 goes through integer weights, and is rounded after each axis, the width first: as in Pillow and PyTorch.
+    uint8 goes through weights in fixed point, and is rounded after each axis, the width first: to the bit as in PyTorch
+    on a CPU with AVX2.
 
     Source: R. Keys: Cubic Convolution Interpolation for Digital Image Processing, IEEE Transactions on Acoustics,
     Speech, and Signal Processing 1981, section II (his a is -1/2 with antialias; -3/4, as elsewhere, without).
