@@ -631,7 +631,7 @@ PAPERS = {
         (3, 224, 224),
     ),
     "GoogLeNet 2014": (
-        [tr.RandomResizedCrop(224), tr.RandomHorizontalFlip(), tr.ColorJitter(0.4, 0.4, 0.4), tr.ToFloat()],
+        [tr.RandomResizedCrop(224), tr.RandomHorizontalFlip(), tr.ColorJitter(0.5, 0.5, 0.5), tr.ToFloat()],
         (3, 300, 270),
         (3, 224, 224),
     ),
