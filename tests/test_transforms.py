@@ -185,6 +185,7 @@ def test_images_on_a_device_are_refused():
     [
         (lambda: tr.CenterCrop(0), "size must be a positive integer or (height, width), got 0"),
         (lambda: tr.RandomCrop((1, 2, 3)), "size must be a positive integer or (height, width), got (1, 2, 3)"),
+        (lambda: tr.Resize("big"), "size must be a positive integer or (height, width), got 'big'"),
         (lambda: tr.RandomCrop(2.0), "size must be a positive integer or (height, width), got 2.0"),
         (lambda: tr.RandomHorizontalFlip(1.5), "p must be a probability, from 0 to 1, got 1.5"),
         (lambda: tr.RandomApply([len], "x"), "p must be a probability, from 0 to 1, got 'x'"),
@@ -598,3 +599,58 @@ def test_a_choice_of_mixes_is_a_mix():
     mg.manual_seed(0)
     first = choice(x, labels=labels)
     same(first, choice(x, labels, generator=rng(0)))
+
+
+# ---- the papers' own ------------------------------------------------------------------------------------------------
+
+PIXELS, CHANNELS = np.full((3, 256, 256), 0.5), np.full((3, 1, 1), 0.5)
+PAPERS = {
+    "LeNet-5 1998": ([tr.Pad(2), tr.LeNetDistortion(), tr.LeNetScale()], (1, 28, 28), (1, 32, 32)),
+    "AlexNet 2012": (
+        [
+            *(tr.Resize(256), tr.CenterCrop(256), tr.ToFloat(), tr.SubtractMean(PIXELS), tr.RandomCrop(224)),
+            *(tr.RandomHorizontalFlip(), tr.PCALighting()),
+        ],
+        (3, 300, 270),
+        (3, 224, 224),
+    ),
+    "AlexNet 2012, test": (
+        [tr.Resize(256), tr.CenterCrop(256), tr.ToFloat(), tr.SubtractMean(PIXELS), tr.TenCrop(224)],
+        (3, 300, 270),
+        (10, 3, 224, 224),
+    ),
+    "VGG 2014": (
+        [
+            tr.RandomResize(256, 513),
+            tr.RandomCrop(224),
+            tr.RandomHorizontalFlip(),
+            tr.ToFloat(),
+            tr.SubtractMean(CHANNELS),
+        ],
+        (3, 300, 270),
+        (3, 224, 224),
+    ),
+    "GoogLeNet 2014": (
+        [tr.RandomResizedCrop(224), tr.RandomHorizontalFlip(), tr.ColorJitter(0.5, 0.5, 0.5), tr.ToFloat()],
+        (3, 300, 270),
+        (3, 224, 224),
+    ),
+    "ResNet 2015 on CIFAR": (
+        [tr.RandomCrop(32, padding=4), tr.RandomHorizontalFlip(), tr.ToFloat(), tr.SubtractMean(CHANNELS)],
+        (3, 32, 32),
+        (3, 32, 32),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(PAPERS))
+def test_the_papers_own(name):
+    """Photographs of several sizes come out as one float32 batch of the network's size, seen differently each time."""
+    steps, shape, expected = PAPERS[name]
+    recipe = tr.Compose(steps)
+    photos = [photo(shape, "u"), photo((shape[0], shape[1] + 3 * (shape[1] > 32), shape[2]), "u", 1)]
+    out = recipe(photos, rng())
+    assert out.shape == (2, *expected)
+    assert out.dtype == np.float32
+    same(out, recipe(photos, rng()))
+    assert ("test" in name) == np.array_equal(out, recipe(photos, rng(1)))

@@ -32,7 +32,8 @@ def padded(images: np.ndarray, border: Sequence[int], fill: Fill, mode: str) -> 
     left, top, right, bottom = border
     n, c, h, w = images.shape
     if mode != "constant":
-        rows, columns = np.pad(np.arange(h), (top, bottom), mode), np.pad(np.arange(w), (left, right), mode)
+        rows = np.pad(np.arange(h), (top, bottom), mode)  # type: ignore[call-overload]
+        columns = np.pad(np.arange(w), (left, right), mode)  # type: ignore[call-overload]
         return images.take(rows, axis=2).take(columns, axis=3)
     out = np.empty((n, c, top + h + bottom, left + w + right), images.dtype)
     out[:] = per_channel("fill", fill, images)
