@@ -118,4 +118,4 @@ def _count(n: Any) -> str:
 
 
 def _share(fraction: float) -> str:
-    return "<1 %" if fraction < 0.005 else ">99 %" if 0.995 <= fraction < 1 else f"{100 * fraction:.0f} %"
+    return "<1 %" if fraction <= 0.005 else ">99 %" if 0.995 <= fraction < 1 else f"{100 * fraction:.0f} %"
