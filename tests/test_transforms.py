@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import pickle
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -146,6 +148,19 @@ def test_what_is_not_random_draws_nothing(name):
     generator = rng()
     ALL[name][0](photo((2, 3, 10, 10), "f"), generator)
     assert generator.random() == rng().random()
+
+
+@pytest.mark.parametrize("name", sorted(set(ALL) - {"Compose"}))
+def test_a_loader_can_send_transforms_to_processes_and_share_them_among_threads(name):
+    transform = ALL[name][0]
+    batches = [photo((3, 3, 10, 10), "f", i) for i in range(8)]
+    expected = [transform(images, rng(i)) for i, images in enumerate(batches)]
+    again = pickle.loads(pickle.dumps(transform))
+    assert repr(again) == repr(transform)
+    same(again(batches[0], rng(0)), expected[0])
+    with ThreadPoolExecutor(4) as pool:
+        for out, wanted in zip(pool.map(transform, batches, map(rng, range(8))), expected, strict=True):
+            same(out, wanted)
 
 
 # ---- errors ---------------------------------------------------------------------------------------------------------
