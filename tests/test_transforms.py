@@ -440,6 +440,17 @@ def test_random_crop_draws_every_place_equally_often():
     assert low <= min(counts.values()) <= max(counts.values()) <= high
 
 
+@pytest.mark.parametrize("mode", ["constant", "edge", "reflect", "symmetric"])
+@pytest.mark.parametrize(("size", "padding"), [((4, 5), (3, 1, 0, 2)), ((2, 1), 6), ((5, 7), 0), ((9, 3), (1, 4))])
+def test_random_crop_is_a_part_of_the_padded_image(mode, size, padding):
+    x = photo((60, 3, 5, 7), "u")
+    transform = tr.RandomCrop(size, padding, fill=(9, 8, 7) if mode == "constant" else 0, padding_mode=mode)
+    padded = tr.Pad(padding, transform.fill, mode)(x)
+    places = transform.draw(np.tile([3, 5, 7], (60, 1)), rng())
+    for out, image, top, left in zip(transform(x, rng()), padded, *places, strict=True):
+        np.testing.assert_array_equal(out, image[:, top : top + size[0], left : left + size[1]])
+
+
 def test_random_crop_pads_if_needed():
     x = numbered(40, 3, 9)
     out = tr.RandomCrop((5, 4), pad_if_needed=True)(x, rng())
