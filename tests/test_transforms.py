@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import pickle
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -146,6 +148,19 @@ def test_what_is_not_random_draws_nothing(name):
     generator = rng()
     ALL[name][0](photo((2, 3, 10, 10), "f"), generator)
     assert generator.random() == rng().random()
+
+
+@pytest.mark.parametrize("name", sorted(set(ALL) - {"Compose"}))
+def test_a_loader_can_send_transforms_to_processes_and_share_them_among_threads(name):
+    transform = ALL[name][0]
+    batches = [photo((3, 3, 10, 10), "f", i) for i in range(8)]
+    expected = [transform(images, rng(i)) for i, images in enumerate(batches)]
+    again = pickle.loads(pickle.dumps(transform))
+    assert repr(again) == repr(transform)
+    same(again(batches[0], rng(0)), expected[0])
+    with ThreadPoolExecutor(4) as pool:
+        for out, wanted in zip(pool.map(transform, batches, map(rng, range(8))), expected, strict=True):
+            same(out, wanted)
 
 
 # ---- errors ---------------------------------------------------------------------------------------------------------
@@ -423,6 +438,17 @@ def test_random_crop_draws_every_place_equally_often():
         counts[crop.tobytes()] += 1
     low, high = central(n, 1 / 81, 1e-6 / 81)
     assert low <= min(counts.values()) <= max(counts.values()) <= high
+
+
+@pytest.mark.parametrize("mode", ["constant", "edge", "reflect", "symmetric"])
+@pytest.mark.parametrize(("size", "padding"), [((4, 5), (3, 1, 0, 2)), ((2, 1), 6), ((5, 7), 0), ((9, 3), (1, 4))])
+def test_random_crop_is_a_part_of_the_padded_image(mode, size, padding):
+    x = photo((60, 3, 5, 7), "u")
+    transform = tr.RandomCrop(size, padding, fill=(9, 8, 7) if mode == "constant" else 0, padding_mode=mode)
+    padded = tr.Pad(padding, transform.fill, mode)(x)
+    places = transform.draw(np.tile([3, 5, 7], (60, 1)), rng())
+    for out, image, top, left in zip(transform(x, rng()), padded, *places, strict=True):
+        np.testing.assert_array_equal(out, image[:, top : top + size[0], left : left + size[1]])
 
 
 def test_random_crop_pads_if_needed():

@@ -28,7 +28,7 @@ def luma(images: np.ndarray) -> np.ndarray:
     if images.shape[1] == 1:
         return images.astype(kind, copy=False)
     red, green, blue = (images[:, c : c + 1] for c in range(3))
-    out = red * kind(LUMA[0])
+    out: np.ndarray = red * kind(LUMA[0])
     out += green * kind(LUMA[1])
     out += blue * kind(LUMA[2])
     return out
