@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-
 NAMES = {"PIL": "pillow"}  # packages that are installed under another name than they are imported by
 
 
