@@ -49,6 +49,10 @@ class Dataset(ABC):
         """
         return collate([self[int(i)] for i in indices])
 
+    def __repr__(self) -> str:
+        classes = f", {len(self.classes)} classes" if self.classes else ""
+        return f"{type(self).__name__}({len(self)} samples{classes})"
+
 
 class ArrayDataset(Dataset):
     """Samples from arrays of equal length: sample `i` is (arrays[0][i], arrays[1][i], ...). PyTorch's TensorDataset.
