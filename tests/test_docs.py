@@ -144,4 +144,5 @@ def test_readme_figures_of_real_images_are_the_measured_ones() -> None:
         accuracies = ", ".join(f"{100 * value:.2f}" for value in row["test_top1"])
         book = "" if row["published"] is None else f"{100 * row['published']:.1f}"
         minutes = ", ".join(f"{seconds / 60:.1f}" for seconds in row["seconds"])
-        assert f"| {name} | `{row['command'].removeprefix('minigrad train ')}` | {accuracies} | {book} | {minutes} |" in README
+        command = row["command"].removeprefix("minigrad train ")
+        assert f"| {name} | `{command}` | {accuracies} | {book} | {minutes} |" in README
