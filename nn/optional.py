@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
+NAMES = {"PIL": "pillow"}  # packages that are installed under another name than they are imported by
+
 
 def need(module: str, user: str) -> ModuleType:
     """Import an optional module on behalf of `user`, a name for the error message.
@@ -18,7 +20,7 @@ def need(module: str, user: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        package = module.partition(".")[0]
+        package = NAMES.get(module.partition(".")[0], module.partition(".")[0])
         raise ImportError(
             f"{user} needs the package {package}, which cannot be imported ({error}): `pip install {package}`, or "
             f"install minigrad with its extra `train`",

@@ -154,7 +154,7 @@ def test_a_class_that_training_lacks(tmp_path):
 
 def test_without_pillow(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
-    with pytest.raises(ImportError, match=r"ImageFolder needs the package PIL, .*pip install"):
+    with pytest.raises(ImportError, match=r"ImageFolder needs the package pillow, .*pip install"):
         ImageFolder(tmp_path)
 
 

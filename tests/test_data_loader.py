@@ -46,6 +46,13 @@ def _nobody_is_left():
     assert multiprocessing.active_children() == []
 
 
+@pytest.fixture(autouse=True)
+def _processes_do_without_pytest(monkeypatch):
+    """A spawned process imports the main program, here pytest, which takes it a third of its start."""
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+
+
 def numbers(loader):
     """The numbers of an epoch's samples, batch by batch."""
     return [x.tolist() for x, *_ in loader]

@@ -136,3 +136,13 @@ def test_readme_figures_are_the_measured_ones() -> None:
         ours, theirs = row["minigrad"][1], row["torch"][1]
         assert f"| {row['op']} | {ours:.1f} us | {theirs:.1f} us | {row['ratio']:.2f} |" in README
     assert f"| median of the ratios | | | {measured['median ratio']:.2f} |" in README
+
+
+def test_readme_figures_of_real_images_are_the_measured_ones() -> None:
+    found = json.loads((ROOT / "bench" / "results" / "real_results.json").read_text())
+    for name, row in found.items():
+        accuracies = ", ".join(f"{100 * value:.2f}" for value in row["test_top1"])
+        book = "" if row["published"] is None else f"{100 * row['published']:.1f}"
+        minutes = ", ".join(f"{seconds / 60:.1f}" for seconds in row["seconds"])
+        command = row["command"].removeprefix("minigrad train ")
+        assert f"| {name} | `{command}` | {accuracies} | {book} | {minutes} |" in README

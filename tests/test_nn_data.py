@@ -4,6 +4,7 @@ import hashlib
 from importlib.resources import files
 
 import numpy as np
+import pytest
 
 from minigrad import nn
 
@@ -29,3 +30,15 @@ def test_digits_checksums_are_those_in_the_text_beside_them():
 def test_every_call_gives_arrays_of_its_own():
     nn.data.digits()[0][:] = 99
     assert nn.data.digits()[0].max() == 16
+
+
+def test_samples_are_tuples():
+    class Bare(nn.data.Dataset):
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, i: int):
+            return np.zeros(3)
+
+    with pytest.raises(TypeError, match=r"a sample must be a tuple such as \(image, label\), got ndarray"):
+        Bare().batch([0, 1])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import pickle
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -148,6 +150,19 @@ def test_what_is_not_random_draws_nothing(name):
     assert generator.random() == rng().random()
 
 
+@pytest.mark.parametrize("name", sorted(set(ALL) - {"Compose"}))
+def test_a_loader_can_send_transforms_to_processes_and_share_them_among_threads(name):
+    transform = ALL[name][0]
+    batches = [photo((3, 3, 10, 10), "f", i) for i in range(8)]
+    expected = [transform(images, rng(i)) for i, images in enumerate(batches)]
+    again = pickle.loads(pickle.dumps(transform))
+    assert repr(again) == repr(transform)
+    same(again(batches[0], rng(0)), expected[0])
+    with ThreadPoolExecutor(4) as pool:
+        for out, wanted in zip(pool.map(transform, batches, map(rng, range(8))), expected, strict=True):
+            same(out, wanted)
+
+
 # ---- errors ---------------------------------------------------------------------------------------------------------
 
 IMAGES = np.zeros((2, 3, 8, 8), np.uint8)
@@ -185,6 +200,7 @@ def test_images_on_a_device_are_refused():
     [
         (lambda: tr.CenterCrop(0), "size must be a positive integer or (height, width), got 0"),
         (lambda: tr.RandomCrop((1, 2, 3)), "size must be a positive integer or (height, width), got (1, 2, 3)"),
+        (lambda: tr.Resize("big"), "size must be a positive integer or (height, width), got 'big'"),
         (lambda: tr.RandomCrop(2.0), "size must be a positive integer or (height, width), got 2.0"),
         (lambda: tr.RandomHorizontalFlip(1.5), "p must be a probability, from 0 to 1, got 1.5"),
         (lambda: tr.RandomApply([len], "x"), "p must be a probability, from 0 to 1, got 'x'"),
@@ -424,6 +440,17 @@ def test_random_crop_draws_every_place_equally_often():
     assert low <= min(counts.values()) <= max(counts.values()) <= high
 
 
+@pytest.mark.parametrize("mode", ["constant", "edge", "reflect", "symmetric"])
+@pytest.mark.parametrize(("size", "padding"), [((4, 5), (3, 1, 0, 2)), ((2, 1), 6), ((5, 7), 0), ((9, 3), (1, 4))])
+def test_random_crop_is_a_part_of_the_padded_image(mode, size, padding):
+    x = photo((60, 3, 5, 7), "u")
+    transform = tr.RandomCrop(size, padding, fill=(9, 8, 7) if mode == "constant" else 0, padding_mode=mode)
+    padded = tr.Pad(padding, transform.fill, mode)(x)
+    places = transform.draw(np.tile([3, 5, 7], (60, 1)), rng())
+    for out, image, top, left in zip(transform(x, rng()), padded, *places, strict=True):
+        np.testing.assert_array_equal(out, image[:, top : top + size[0], left : left + size[1]])
+
+
 def test_random_crop_pads_if_needed():
     x = numbered(40, 3, 9)
     out = tr.RandomCrop((5, 4), pad_if_needed=True)(x, rng())
@@ -598,3 +625,58 @@ def test_a_choice_of_mixes_is_a_mix():
     mg.manual_seed(0)
     first = choice(x, labels=labels)
     same(first, choice(x, labels, generator=rng(0)))
+
+
+# ---- the papers' own ------------------------------------------------------------------------------------------------
+
+PIXELS, CHANNELS = np.full((3, 256, 256), 0.5), np.full((3, 1, 1), 0.5)
+PAPERS = {
+    "LeNet-5 1998": ([tr.Pad(2), tr.LeNetDistortion(), tr.LeNetScale()], (1, 28, 28), (1, 32, 32)),
+    "AlexNet 2012": (
+        [
+            *(tr.Resize(256), tr.CenterCrop(256), tr.ToFloat(), tr.SubtractMean(PIXELS), tr.RandomCrop(224)),
+            *(tr.RandomHorizontalFlip(), tr.PCALighting()),
+        ],
+        (3, 300, 270),
+        (3, 224, 224),
+    ),
+    "AlexNet 2012, test": (
+        [tr.Resize(256), tr.CenterCrop(256), tr.ToFloat(), tr.SubtractMean(PIXELS), tr.TenCrop(224)],
+        (3, 300, 270),
+        (10, 3, 224, 224),
+    ),
+    "VGG 2014": (
+        [
+            tr.RandomResize(256, 513),
+            tr.RandomCrop(224),
+            tr.RandomHorizontalFlip(),
+            tr.ToFloat(),
+            tr.SubtractMean(CHANNELS),
+        ],
+        (3, 300, 270),
+        (3, 224, 224),
+    ),
+    "GoogLeNet 2014": (
+        [tr.RandomResizedCrop(224), tr.RandomHorizontalFlip(), tr.ColorJitter(0.5, 0.5, 0.5), tr.ToFloat()],
+        (3, 300, 270),
+        (3, 224, 224),
+    ),
+    "ResNet 2015 on CIFAR": (
+        [tr.RandomCrop(32, padding=4), tr.RandomHorizontalFlip(), tr.ToFloat(), tr.SubtractMean(CHANNELS)],
+        (3, 32, 32),
+        (3, 32, 32),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(PAPERS))
+def test_the_papers_own(name):
+    """Photographs of several sizes come out as one float32 batch of the network's size, seen differently each time."""
+    steps, shape, expected = PAPERS[name]
+    recipe = tr.Compose(steps)
+    photos = [photo(shape, "u"), photo((shape[0], shape[1] + 3 * (shape[1] > 32), shape[2]), "u", 1)]
+    out = recipe(photos, rng())
+    assert out.shape == (2, *expected)
+    assert out.dtype == np.float32
+    same(out, recipe(photos, rng()))
+    assert ("test" in name) == np.array_equal(out, recipe(photos, rng(1)))

@@ -49,6 +49,10 @@ class Dataset(ABC):
         """
         return collate([self[int(i)] for i in indices])
 
+    def __repr__(self) -> str:
+        classes = f", {len(self.classes)} classes" if self.classes else ""
+        return f"{type(self).__name__}({len(self)} samples{classes})"
+
 
 class ArrayDataset(Dataset):
     """Samples from arrays of equal length: sample `i` is (arrays[0][i], arrays[1][i], ...). PyTorch's TensorDataset.
@@ -142,7 +146,18 @@ def random_split(
 
 
 def collate(samples: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
-    """Samples as a batch: for each part an array with a new first axis, or a list if the sizes differ."""
+    """Samples as a batch: for each part an array with a new first axis, or a list if the sizes differ.
+
+    Raises:
+        TypeError: a sample that is no tuple.
+        ValueError: samples with different numbers of parts.
+    """
+    for sample in samples:
+        if not isinstance(sample, tuple):
+            raise TypeError(
+                f"a sample must be a tuple such as (image, label), got {type(sample).__name__}: return (image,) from "
+                f"__getitem__ where there is only one part"
+            )
     parts = []
     for values in zip(*samples, strict=True):
         arrays = [np.asarray(value) for value in values]

@@ -147,22 +147,23 @@ def obtain(
     if download and free:
         fetch(source, file, target)
         return read(target)
-    advice = _advice(source, file, target)
+    advice = _advice(source, file, target, free)
     if not faults:
         where = "".join(f"\n    {folder}" for folder in search_path(source, root))
         raise FileNotFoundError(f"{source.title} needs {file.name}, which is in none of the folders{where}\n{advice}")
-    keep = "" if free or not download else f"\nNothing was changed: to download it again, first move {target} away."
     found = "".join(f"\n    {fault}" for fault in faults)
     kind = ValueError if damaged else OSError
-    raise kind(f"{source.title} needs {file.name}, and found it only so:{found}\n{advice}{keep}")
+    raise kind(f"{source.title} needs {file.name}, and found it only so:{found}\n{advice}")
 
 
-def _advice(source: Source, file: File, target: Path) -> str:
+def _advice(source: Source, file: File, target: Path, free: bool) -> str:
+    """What to do; what has the name of a download, such as a damaged file, is the user's to move."""
     kind, digest = file.checksum
     urls = " or ".join(mirror + file.name for mirror in source.mirrors)
     package = f"install the Debian package {source.package}, or " if source.package else ""
+    first = "Pass" if free else f"Nothing was changed. Move {target} away and pass"
     return (
-        f"Pass download=True, or {package}get it by hand from {urls} ({kind} {digest}) and put it, as it is or "
+        f"{first} download=True, or {package}get it by hand from {urls} ({kind} {digest}) and put it, as it is or "
         f"unpacked, into {target.parent}. root= or the environment variable MINIGRAD_DATA names another folder than "
         f"{target.parent.parent}."
     )

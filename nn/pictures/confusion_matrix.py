@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad.nn.optional import need
-from minigrad.nn.pictures.style import FAINT, color_bar, drawing, host, names_for, percent, short
+from minigrad.nn.pictures.style import FAINT, color_bar, drawing, host, names_for, percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,8 +50,8 @@ def confusion_matrix(matrix: Any, classes: Sequence[Any] = ()) -> Figure:
     side = n * cell if n <= 100 else 12.5
     listed = n > WITH_NUMBERS
     width = side + margin + 1.2  # of the matrix, its names and its bar
-    with drawing("confusion_matrix", max(width + 4 * listed, 6), max(side + margin + 0.5, 4)) as figure:
-        left, *right = figure.subplots(1, 1 + listed, width_ratios=(width, 4)[: 1 + listed], squeeze=False)[0]
+    with drawing("confusion_matrix", max(width + 4.8 * listed, 6), max(side + margin + 0.5, 4)) as figure:
+        left, *right = figure.subplots(1, 1 + listed, width_ratios=(width, 4.8)[: 1 + listed], squeeze=False)[0]
         _draw(figure, left, shares, names, n, cell)
         if listed:
             _list(right[0], counts, shares, names)
@@ -80,10 +80,9 @@ def _draw(figure: Any, axes: Any, shares: np.ndarray, names: list[str], n: int, 
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     if n <= 100:
-        axes.set_xticks(np.arange(n + 1) - 0.5, minor=True)
-        axes.set_yticks(np.arange(n + 1) - 0.5, minor=True)
-        axes.grid(which="minor", color="white", lw=1.5 if cell > 0.3 else 0.4)
-        axes.tick_params(which="minor", length=0)
+        edges, width = np.arange(n + 1) - 0.5, 1.5 if cell > 0.3 else 0.4
+        axes.hlines(edges, -0.5, n - 0.5, color="white", lw=width)
+        axes.vlines(edges, -0.5, n - 0.5, color="white", lw=width)
     if np.isnan(shares).any():
         axes.set_ylabel("true class (grey: no samples)")
 
@@ -104,10 +103,7 @@ def _list(axes: Any, counts: np.ndarray, shares: np.ndarray, names: list[str]) -
     wrong = counts * (1 - np.eye(len(counts), dtype=counts.dtype))
     order = np.argsort(-wrong, axis=None, kind="stable")[:LISTED]
     pairs = [(i, j) for i, j in zip(*np.unravel_index(order, wrong.shape), strict=True) if wrong[i, j] > 0]
-    lines = [
-        f"{short(names[i], 16)} → {short(names[j], 16)}:  {_count(counts[i, j])} ({_share(shares[i, j])})"
-        for i, j in pairs
-    ]
+    lines = [f"{names[i]} → {names[j]}:  {_count(counts[i, j])} ({_share(shares[i, j])})" for i, j in pairs]
     head = "most frequent mistakes\ntrue → predicted: count (share)" if lines else "no mistakes"
     axes.text(0, 1, "\n".join([head, "", *lines]), transform=axes.transAxes, va="top", linespacing=1.6)
 
@@ -122,4 +118,4 @@ def _count(n: Any) -> str:
 
 
 def _share(fraction: float) -> str:
-    return "<1 %" if fraction < 0.005 else ">99 %" if 0.995 <= fraction < 1 else f"{100 * fraction:.0f} %"
+    return "<1 %" if fraction <= 0.005 else ">99 %" if 0.995 <= fraction < 1 else f"{100 * fraction:.0f} %"

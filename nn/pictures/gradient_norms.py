@@ -20,9 +20,9 @@ SMALL = 1e-4  # of the largest norm: a gradient below that has all but vanished
 def gradient_norms(norms: Mapping[str, float] | Iterable[Mapping[str, Any]]) -> Figure:
     """The norm of the gradient of each layer, on a logarithmic scale, from the input (above) to the output (below).
 
-    A layer's norm is that of its parameters' gradients as one vector. Of one moment it is a bar for each layer, with
-    those below 1/10,000 of the largest in another colour; of the epochs of a log an image, a column for each epoch.
-    What no logarithmic scale can show, a gradient of 0, nan or inf, is marked as such.
+    A layer's norm is that of its parameters' gradients as one vector, the order that of the model's parameters. Of one
+    moment it is a bar for each layer, with those below 1/10,000 of the largest in another colour; of the epochs of a
+    log an image, a column for each epoch. What no logarithmic scale can show, a gradient of 0, nan or inf, is marked.
 
     Args:
         norms: {parameter name: norm} as `nn.utils.grad_norms` gives it after `backward`; or the rows of a log.jsonl,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,7 @@ from minigrad.nn.pictures.curves import curves
 from minigrad.nn.pictures.gradient_norms import gradient_norms
 from minigrad.nn.pictures.learning_rate import learning_rate
 from minigrad.nn.pictures.saving import save
-from minigrad.nn.train.log import read_log
-
-Row = Mapping[str, Any]
+from minigrad.nn.train.log import Row, read_log
 
 # The name of each picture, what draws it, and what a row must have for it.
 PICTURES: dict[str, tuple[Callable[[list[Row]], Any], Callable[[Row], bool]]] = {

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from minigrad.nn.atomic import replacing
 from minigrad.nn.optional import need
 from minigrad.nn.pictures.style import styled
 
@@ -51,15 +51,6 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     kind = need("matplotlib.figure", "nn.pictures.save").Figure
     if not isinstance(figure, kind):
         raise TypeError(f"figure must be a matplotlib Figure, got {type(figure).__name__}")
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")  # in the same folder: a rename there is atomic
-    try:
-        with temporary.open("xb") as file, styled("nn.pictures.save"):
-            figure.savefig(file, format=suffix[1:], metadata=METADATA[suffix])
-            file.flush()
-            os.fsync(file.fileno())  # or the rename could reach the disk before the contents
-        temporary.replace(path)
-    except OSError as error:
-        raise type(error)(error.errno, f"cannot save to {path}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as file, styled("nn.pictures.save"):
+        figure.savefig(file, format=suffix[1:], metadata=METADATA[suffix])
     return path

@@ -5,15 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from minigrad import asarray
 from minigrad.nn.optional import need
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 # Source: M. Okabe, K. Ito: Color Universal Design, 2008 (https://jfly.uni-koeln.de/color/).
 BLUE, VERMILION, GREEN, PURPLE, ORANGE = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"
@@ -60,10 +57,14 @@ def styled(user: str) -> Iterator[None]:
 
 
 @contextmanager
-def drawing(user: str, width: float, height: float) -> Iterator[Figure]:
-    """A new figure of this size in inches, to be drawn inside the `with` block."""
+def drawing(user: str, width: float, height: float) -> Iterator[Any]:
+    """A new `Figure` of this size in inches, to be drawn inside the `with` block."""
     with styled(f"nn.pictures.{user}"):
-        yield need("matplotlib.figure", f"nn.pictures.{user}").Figure((width, height))  # pyplot would look for a screen
+        figure = need("matplotlib.figure", f"nn.pictures.{user}").Figure((width, height))  # pyplot looks for a screen
+        yield figure
+        for _ in range(2 if figure.axes else 0):  # once leaves axes whose shape is fixed too low
+            figure.get_layout_engine().execute(figure)
+        figure.set_layout_engine("none")  # it moves things a little each time it runs: no two files would be equal
 
 
 def host(x: Any) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 GAP = 0.08  # between images, in widths of one
 
 
-def tiles(axes: Any, images: Sequence[np.ndarray], columns: int, **options: Any) -> float:
+def tiles(axes: Any, images: Sequence[np.ndarray] | np.ndarray, columns: int, **options: Any) -> float:
     """Draw images of one shape, (h, w) or (h, w, 3), row by row in cells of one width.
 
     Image i lies at column i % columns, from x = column to column + 1 - GAP, and its row starts at y = row * step.

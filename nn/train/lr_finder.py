@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -65,7 +65,7 @@ def find_lr(
     lrs: list[float] = []
     losses: list[float] = []
     mean = 0.0
-    source = iter(())  # type: ignore[var-annotated]
+    source: Iterator[Any] = iter(())
     try:
         trainer.model.train()
         for t in range(steps):

@@ -130,10 +130,9 @@ class Recipe:
             raise ValueError(f"the recipe {table['name']} lacks {missing}")
         kinds = {"int": int, "str": str, "bool": bool, "Table": dict, "list[Table]": list}
         for key, value in table.items():
-            if type(value) is not kinds[fields[key].type]:  # type: ignore[index]
-                raise ValueError(
-                    f"the recipe {table['name']} must have {key} as a {kinds[fields[key].type].__name__}, got {value!r}"
-                )  # type: ignore[index]
+            kind = kinds[str(fields[key].type)]
+            if type(value) is not kind:
+                raise ValueError(f"the recipe {table['name']} must have {key} as a {kind.__name__}, got {value!r}")
         return cls(**table)
 
     def changed(self, changes: Mapping[str, Any]) -> Self:

@@ -145,7 +145,7 @@ class Trainer:
         self._metrics: Metrics | None = None  # of the epoch under way
         self._seconds = 0.0  # that it has taken
         self._loader: DataLoader | None = None
-        self._loader_state: Mapping[str, Any] | None = None  # for the loader of the next fit
+        self._loader_state: dict[str, Any] | None = None  # for the loader of the next fit
         self._interrupt = Interrupt()
 
     # ---- training ---------------------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ class Trainer:
         self._seconds = before + time.perf_counter() - start
         if not self._metrics.count:
             raise ValueError("train has no batches: a generator can be used up only once, pass a loader or a list")
-        row = {"epoch": self.epoch + 1, "step": self.step, "lr": lr}
+        row: Row = {"epoch": self.epoch + 1, "step": self.step, "lr": lr}
         row |= {f"train_{name}": value for name, value in _summary(self._metrics).items()}
         row |= {"seconds": self._seconds, "images_per_second": self._metrics.count / self._seconds}
         row["grad_norms"] = utils.grad_norms(self.model)
@@ -239,7 +239,7 @@ class Trainer:
                 f"({self.lr:g}), clip the gradients (clip_norm=1.0), or look for bad values in the data"
             )
         self.scaler.scale(loss if self.accumulate == 1 else loss * n).backward()
-        self._metrics.update(self.to_scores(main.detach()), labels, value)
+        self._metrics.update(self.to_scores(main.detach()), labels, value)  # type: ignore[union-attr]
         return value, n
 
     def _step(self, group: list[tuple[float, int]]) -> None:

@@ -1,4 +1,27 @@
-"""What is done to images between the data set and the network."""
+"""What is done to images between the data set and the network.
+
+The papers' own, as they are composed here; `mean` is a mean image, and photographs come as a list::
+
+    LeNet-5 1998           Pad(2), LeNetDistortion(), LeNetScale()
+    AlexNet 2012           Resize(256), CenterCrop(256), ToFloat(), SubtractMean(mean), RandomCrop(224),
+                           RandomHorizontalFlip(), PCALighting()
+      its test             Resize(256), CenterCrop(256), ToFloat(), SubtractMean(mean), TenCrop(224)
+    VGG 2014               RandomResize(256, 513), RandomCrop(224), RandomHorizontalFlip(), ToFloat(),
+                           SubtractMean(mean)
+    GoogLeNet 2014         RandomResizedCrop(224), RandomHorizontalFlip(), ColorJitter(0.5, 0.5, 0.5), ToFloat(),
+                           SubtractMean(mean)
+      its test             ToFloat(), SubtractMean(mean), GoogLeNetCrops(224)
+    ResNet 2015            RandomResize(256, 481), RandomCrop(224), RandomHorizontalFlip(), ToFloat(),
+                           SubtractMean(mean)
+    ResNet 2015 on CIFAR   RandomCrop(32, padding=4), RandomHorizontalFlip(), ToFloat(), SubtractMean(mean)
+
+>>> import numpy as np
+>>> photos = [np.zeros((3, 300, 400), "uint8"), np.zeros((3, 500, 333), "uint8")]
+>>> vgg = Compose([RandomResize(256, 513), RandomCrop(224), RandomHorizontalFlip(), ToFloat()])
+>>> batch = vgg(photos)
+>>> batch.shape, batch.dtype
+((2, 3, 224, 224), dtype('float32'))
+"""
 
 from minigrad.nn.data.transforms.affine import RandomAffine, RandomRotation
 from minigrad.nn.data.transforms.base import Transform

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minigrad.nn.data.transforms.base import Images, Transform, increasing, one_of, positive
+from minigrad.nn.data.transforms.base import Images, Transform, increasing, one_of, positive, uniform
 from minigrad.nn.data.transforms.pad import Fill
 from minigrad.nn.data.transforms.warp import INTERPOLATIONS, inverse_affine, warp
 
@@ -69,7 +69,7 @@ class RandomRotation(Transform):
 
     def draw(self, shapes: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         """The angle of each image, in degrees."""
-        return (rng.uniform(*self.degrees, len(shapes)),)
+        return (uniform(rng, self.degrees, len(shapes)),)
 
     def apply(self, images: np.ndarray, *drawn: np.ndarray) -> Images:
         """(N, C, H, W), or a list of (C, h, w) with `expand`."""
@@ -139,10 +139,10 @@ class RandomAffine(Transform):
     def draw(self, shapes: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         """The angle, translation (x, y), scale and shear (x, y) of each image."""
         n = len(shapes)
-        angle = rng.uniform(*self.degrees, n)
+        angle = uniform(rng, self.degrees, n)
         most = np.array(self.translate or (0, 0)) * shapes[:, :0:-1]
         translate = np.rint(rng.uniform(-most, most))
-        scale = rng.uniform(*(self.scale or (1, 1)), n)
+        scale = uniform(rng, self.scale or (1, 1), n)
         shear = np.array([*(self.shear or ()), 0, 0, 0, 0][:4], float).reshape(2, 2)
         return angle, translate, scale, rng.uniform(shear[:, 0], shear[:, 1], (n, 2))
 

@@ -190,6 +190,12 @@ def positive(name: str, values: Any) -> tuple[float, float]:
     return values[0], values[1]
 
 
+def uniform(rng: np.random.Generator, span: Sequence[float], shape: int | tuple[int, ...]) -> np.ndarray:
+    """Numbers drawn evenly from a range (smallest, largest)."""
+    low, high = span
+    return rng.uniform(low, high, shape)
+
+
 def one_of(name: str, value: Any, choices: Sequence[str]) -> str:
     """A choice, checked."""
     if value not in choices:

@@ -8,7 +8,7 @@ import numpy as np
 
 from minigrad.nn.data.transforms.base import Transform, blocks, increasing, share
 
-LUMA = (0.2989, 0.587, 0.114)  # Rec. 601, rounded as Pillow and torchvision have it: white uint8 becomes 254
+LUMA = (0.2989, 0.587, 0.114)  # Rec. 601, rounded as in torchvision: they add up to 0.9999, and white uint8 becomes 254
 
 
 def need_color(user: Transform, shapes: np.ndarray) -> None:
@@ -24,13 +24,13 @@ def luma(images: np.ndarray) -> np.ndarray:
     >>> luma(np.array([[[[1.0]], [[0.0]], [[0.0]]]]))
     array([[[[0.2989]]]])
     """
-    kind = np.float32 if images.dtype == np.uint8 else images.dtype
+    kind = np.float64 if images.dtype == np.float64 else np.float32
     if images.shape[1] == 1:
         return images.astype(kind, copy=False)
     red, green, blue = (images[:, c : c + 1] for c in range(3))
-    out = np.multiply(red, kind.type(LUMA[0]) if isinstance(kind, np.dtype) else kind(LUMA[0]), dtype=kind)
-    for channel, weight in ((green, LUMA[1]), (blue, LUMA[2])):
-        out += channel * out.dtype.type(weight)
+    out: np.ndarray = red * kind(LUMA[0])
+    out += green * kind(LUMA[1])
+    out += blue * kind(LUMA[2])
     return out
 
 

@@ -145,7 +145,7 @@ class RandomChoice(Composition):
 
     def _mix(self, images: Any, labels: Any, generator: np.random.Generator | None = None) -> Any:
         rng = default_generator() if generator is None else generator
-        return self.transforms[rng.choice(len(self.p), p=self.p)](images, labels, rng)  # type: ignore[call-arg, arg-type]
+        return self.transforms[rng.choice(len(self.p), p=self.p)](images, labels, rng)
 
     def transform(self, images: Images, rng: np.random.Generator) -> Images:
         """The batch, each image by its transform."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minigrad.nn.data.transforms.base import Size, Transform, one_of, pair
-from minigrad.nn.data.transforms.pad import MODES, Fill, padded, sides
+from minigrad.nn.data.transforms.base import Size, Transform, one_of, pair, per_channel
+from minigrad.nn.data.transforms.pad import MODES, Fill, padded, repeated, sides
 
 
 def center(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -100,10 +100,27 @@ class RandomCrop(Transform):
 
     def apply(self, images: np.ndarray, *drawn: np.ndarray) -> np.ndarray:
         """(N, C, *size)."""
-        border = self._border_of(*images.shape[2:])
-        source = padded(images, border, self.fill, self.padding_mode) if any(border) else images
-        h, w = self.size
+        (h, w), (height, width) = self.size, images.shape[2:]
+        left, top, right, bottom = border = self._border_of(height, width)
         out = np.empty((*images.shape[:2], h, w), images.dtype)
-        for i, (top, left) in enumerate(zip(*(part.tolist() for part in drawn), strict=True)):
-            out[i] = source[i, :, top : top + h, left : left + w]
+        places = list(zip(*(part.tolist() for part in drawn), strict=True))
+        if self.padding_mode != "constant":
+            rows = repeated(height, top, bottom, self.padding_mode)
+            columns = repeated(width, left, right, self.padding_mode)
+            for i, (y, x) in enumerate(places):
+                lines = images[i].take(rows[y : y + h], axis=1)
+                lines.take(columns[x : x + w], axis=2, out=out[i], mode="clip")  # "raise" would take a buffer for out
+            return out
+        if any(border):
+            out[:] = per_channel("fill", self.fill, images)
+        for i, (y, x) in enumerate(places):
+            to_rows, rows_of = _overlap(y - top, h, height)
+            to_columns, columns_of = _overlap(x - left, w, width)
+            out[i, :, to_rows, to_columns] = images[i, :, rows_of, columns_of]
         return out
+
+
+def _overlap(start: int, size: int, length: int) -> tuple[slice, slice]:
+    """Where a crop of an axis, from `start`, lies on the image: which of its own pixels, and which of the image's."""
+    low, high = (min(max(end, 0), length) for end in (start, start + size))
+    return slice(low - start, high - start), slice(low, high)

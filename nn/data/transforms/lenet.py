@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigrad.nn.data.transforms.base import Transform, one_of, positive
+from minigrad.nn.data.transforms.base import Transform, one_of, positive, uniform
 from minigrad.nn.data.transforms.pad import Fill
 from minigrad.nn.data.transforms.warp import INTERPOLATIONS, inverse, warp
 
@@ -80,7 +80,7 @@ class LeNetDistortion(Transform):
     def draw(self, shapes: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         """The matrix and the translation of each image."""
         n = len(shapes)
-        scale, squeeze = rng.uniform(*self.scale, n), np.exp(rng.uniform(*np.log(self.squeeze), n))
+        scale, squeeze = uniform(rng, self.scale, n), np.exp(uniform(rng, np.log(self.squeeze).tolist(), n))
         forward = np.zeros((n, 2, 2))
         forward[:, 0, 0], forward[:, 1, 1] = scale * squeeze, scale / squeeze
         forward[:, 0, 1] = rng.uniform(-self.shear, self.shear, n)
@@ -88,4 +88,4 @@ class LeNetDistortion(Transform):
 
     def apply(self, images: np.ndarray, *drawn: np.ndarray) -> np.ndarray:
         """(N, C, H, W)."""
-        return warp(images, inverse(*drawn), self.interpolation, self.fill)
+        return warp(images, inverse(drawn[0], drawn[1]), self.interpolation, self.fill)

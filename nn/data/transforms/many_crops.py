@@ -113,7 +113,7 @@ class GoogLeNetCrops(Transform):
         """(N, 36 for each scale, C, *size)."""
         views = []
         for scale in self.scales:
-            height, width = scaled_size(*images.shape[2:], scale)
+            height, width = scaled_size(images.shape[2:], scale)
             resized = resample(images, (height, width), self.interpolation, self.antialias)
             for share in (0, 1, 2):
                 top, left = (height - scale) * share // 2, (width - scale) * share // 2

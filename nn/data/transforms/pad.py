@@ -32,12 +32,20 @@ def padded(images: np.ndarray, border: Sequence[int], fill: Fill, mode: str) -> 
     left, top, right, bottom = border
     n, c, h, w = images.shape
     if mode != "constant":
-        rows, columns = np.pad(np.arange(h), (top, bottom), mode), np.pad(np.arange(w), (left, right), mode)
-        return images.take(rows, axis=2).take(columns, axis=3)
+        return images.take(repeated(h, top, bottom, mode), axis=2).take(repeated(w, left, right, mode), axis=3)
     out = np.empty((n, c, top + h + bottom, left + w + right), images.dtype)
     out[:] = per_channel("fill", fill, images)
     out[:, :, top : top + h, left : left + w] = images
     return out
+
+
+def repeated(size: int, low: int, high: int, mode: str) -> np.ndarray:
+    """Which pixel of an axis each pixel of it with a border is.
+
+    >>> repeated(4, 2, 1, "reflect")
+    array([2, 1, 0, 1, 2, 3, 2])
+    """
+    return np.pad(np.arange(size), (low, high), mode)  # type: ignore[call-overload]
 
 
 class Pad(Transform):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigrad.nn.data.transforms.base import Size, Transform, increasing, one_of, pair, positive
+from minigrad.nn.data.transforms.base import Size, Transform, increasing, one_of, pair, positive, uniform
 from minigrad.nn.data.transforms.resample import INTERPOLATIONS, resample
 
 TRIES = 10  # as many as torchvision makes
@@ -20,8 +20,8 @@ def rectangles(
     """
     _, heights, widths = shapes.T
     tries = len(shapes), TRIES
-    area = rng.uniform(*scale, tries) * (heights * widths)[:, None]
-    aspect = np.exp(rng.uniform(*np.log(ratio), tries))
+    area = uniform(rng, scale, tries) * (heights * widths)[:, None]
+    aspect = np.exp(uniform(rng, np.log(ratio).tolist(), tries))
     return np.rint(np.sqrt(area / aspect)).astype(int), np.rint(np.sqrt(area * aspect)).astype(int)
 
 

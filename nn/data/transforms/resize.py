@@ -10,13 +10,14 @@ from minigrad.nn.data.transforms.base import Images, Transform, is_int, one_of, 
 from minigrad.nn.data.transforms.resample import INTERPOLATIONS, resample
 
 
-def scaled_size(height: int, width: int, shorter: int | None, longest: int | None = None) -> tuple[int, int]:
-    """(height, width) of the same aspect: the shorter side as asked, the longer one `longest` at most.
+def scaled_size(shape: tuple[int, ...], shorter: int | None, longest: int | None = None) -> tuple[int, int]:
+    """(height, width) of the same aspect as `shape`: the shorter side as asked, the longer one `longest` at most.
 
-    >>> scaled_size(300, 400, 150), scaled_size(300, 400, 150, 160), scaled_size(300, 400, None, 100)
+    >>> scaled_size((300, 400), 150), scaled_size((300, 400), 150, 160), scaled_size((300, 400), None, 100)
     ((150, 200), (120, 160), (75, 100))
     """
-    short, long = sorted((height, width))
+    height, width = shape
+    short, long = sorted(shape)
     if shorter is None:
         new_short, new_long = int((longest or 0) * short / long), longest or 0
     else:
@@ -51,12 +52,10 @@ class Resize(Transform):
         max_size: int | None = None,
         antialias: bool = True,
     ):
-        self.size = None if size is None else [size] if is_int(size) else list(size)  # type: ignore[arg-type]
-        if self.size is not None:
-            pair("size", self.size)
-        shorter = None if self.size is None else self.size[0]
-        fits = max_size is None if self.size is not None else is_int(max_size) and max_size > 0  # type: ignore[operator]
-        if not fits and not (is_int(max_size) and len(self.size or ()) == 1 and max_size > shorter):  # type: ignore[operator]
+        self.size = _lengths(size)
+        needed, allowed = self.size is None, self.size is None or len(self.size) == 1
+        least = 0 if self.size is None else self.size[0]
+        if (needed or max_size is not None) and not (allowed and is_int(max_size) and (max_size or 0) > least):
             raise ValueError(
                 f"max_size must be a positive integer where size is None, larger than size where size is one length, "
                 f"and None for (height, width), got {max_size!r} and size {size!r}"
@@ -68,10 +67,18 @@ class Resize(Transform):
     def apply(self, images: np.ndarray, *drawn: np.ndarray) -> np.ndarray:
         """(N, C, *size)."""
         if self.size is not None and len(self.size) == 2:
-            size = (self.size[0], self.size[1])
+            size = self.size[0], self.size[1]
         else:
-            size = scaled_size(*images.shape[2:], self.size[0] if self.size else None, self.max_size)
+            size = scaled_size(images.shape[2:], self.size[0] if self.size else None, self.max_size)
         return resample(images, size, self.interpolation, self.antialias)
+
+
+def _lengths(size: int | Sequence[int] | None) -> list[int] | None:
+    """A checked size as torchvision keeps it: one length or two, in a list."""
+    if size is None:
+        return None
+    height, width = pair("size", size)
+    return [height, width] if isinstance(size, list | tuple) and len(size) == 2 else [height]
 
 
 class RandomResize(Transform):
@@ -108,7 +115,7 @@ class RandomResize(Transform):
 
     def apply(self, images: np.ndarray, *drawn: np.ndarray) -> Images:
         """A list of (C, h, w)."""
-        sizes = [scaled_size(*images.shape[2:], shorter) for shorter in drawn[0].tolist()]
+        sizes = [scaled_size(images.shape[2:], shorter) for shorter in drawn[0].tolist()]
         return [
             resample(image[None], size, self.interpolation, self.antialias)[0]
             for image, size in zip(images, sizes, strict=True)
