@@ -54,7 +54,7 @@ def evaluate(run: str, split: str, picture: str | None, json_wanted: bool, **ask
             f"{', '.join(data.classes)}"
         )
     loader = config.held_out_loader(data)
-    model = build(config.model, config.options).to(config.device)
+    model = config.make_model()
     trainer = config.make_trainer(model, loader)
     if path.is_dir():
         load_run(model, path)

@@ -13,7 +13,6 @@ from minigrad.models.cli.evaluate import load_run
 from minigrad.models.cli.output import remark, say
 from minigrad.models.cli.pictures import Drawer
 from minigrad.models.cli.run import Config
-from minigrad.models.cli.settings import build
 
 EXAMPLES = """
 minigrad plot runs/lenet5-digits
@@ -50,7 +49,7 @@ def plot(run: str, kind: str) -> None:
 
 def learned(drawer: Drawer, config: Config, folder: Path) -> None:
     """The pictures that need the weights, and the data if they are here."""
-    model = build(config.model, config.options)
+    model = config.on("cpu").make_model()
     load_run(model, folder)
     drawer.filters(model)
     try:

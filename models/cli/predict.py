@@ -130,7 +130,7 @@ def of_run(asked: dict[str, Any]) -> Predictor:
     folder = Path(asked["run"])
     config = Config.read(folder).on(asked["device"])
     transform = config.test_transform()
-    model = build(config.model, config.options).to(config.device)
+    model = config.make_model()
     trainer = config.make_trainer(model, nn.data.DataLoader(nn.data.ArrayDataset([0])))
     load_run(model, folder)
     return Predictor(

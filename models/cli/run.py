@@ -128,12 +128,9 @@ class Config:
         """How the run is trained."""
         return Recipe(**self.recipe)
 
-    def make_model(self, weights: str | Path | None = None) -> nn.Module:
-        """The model, with weights that were trained in this run or fresh ones, on the device."""
-        model = build(self.model, self.options)
-        if weights is not None:
-            load_into(model, Path(weights))
-        return model.to(self.device)
+    def make_model(self) -> nn.Module:
+        """The model, with fresh weights, on the device."""
+        return build(self.model, self.options).to(self.device)
 
     def load_data(self, train: bool, download: bool = False) -> Dataset:
         """A part of the data set."""
