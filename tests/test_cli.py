@@ -272,6 +272,8 @@ def test_predict_with_a_file_of_weights(here: Path) -> None:
         expected = mg.softmax(model(image[None]), axis=1).numpy()[0]
     assert found["predictions"][0]["index"] == expected.argmax()
     assert found["predictions"][0]["probability"] == pytest.approx(expected.max(), rel=1e-5)
+    text = refused(1, "predict", "digit.png", *arguments, "--classes", "digit.png")
+    assert "while reading digit.png, which must be a text in UTF-8" in text
     assert "give --run, or both --model and --weights" in refused(2, "predict", "digit.png", "--model", "resnet18")
     assert "cannot be given with --run" in refused(2, "predict", "digit.png", "--run", RUN, "--model", "lenet5")
 
@@ -283,6 +285,8 @@ def test_plot(here: Path) -> None:
     for name in names:
         assert is_drawn(f"{RUN}/pictures/{name}.png"), name
     assert "no run at photos" in refused(1, "plot", "photos")
+    Path(RUN, "results.json").write_text("{}")
+    assert f"cannot read {RUN}/results.json, it holds no results of a run: it lacks" in refused(1, "plot", RUN)
 
 
 def test_plot_draws_what_it_can(here: Path) -> None:

@@ -129,7 +129,7 @@ def blaming(what: str) -> Iterator[None]:
 def is_expected(error: BaseException) -> bool:
     """Whether an error tells the user what to do, rather than us what to repair.
 
-    Those of the system do, and those of the library, which a `raise` of its own made: an int added to a str by mistake
+    Those of the system and of its files do, and those of the library, which a `raise` of its own made: an int added to a str by mistake
     is a TypeError too, but no `raise` is where it comes from.
 
     >>> is_expected(FileNotFoundError(2, "no such file"))
@@ -137,7 +137,7 @@ def is_expected(error: BaseException) -> bool:
     >>> is_expected(ValueError("made here, not in the library"))
     False
     """
-    if isinstance(error, OSError | MemoryError):
+    if isinstance(error, OSError | MemoryError | UnicodeDecodeError):
         return True
     if not isinstance(error, ValueError | TypeError | ImportError | ArithmeticError | RuntimeError):
         return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -12,7 +11,7 @@ from minigrad.models.cli.command import Command, described
 from minigrad.models.cli.evaluate import load_run
 from minigrad.models.cli.output import remark, say
 from minigrad.models.cli.pictures import Drawer
-from minigrad.models.cli.run import Config
+from minigrad.models.cli.run import Config, read_results
 
 EXAMPLES = """
 minigrad plot runs/lenet5-digits
@@ -33,8 +32,7 @@ def plot(run: str, kind: str) -> None:
     folder = Path(run)
     drawer = Drawer(folder / "pictures", kind)
     drawer.course(folder)
-    if (folder / "results.json").exists():
-        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    if (results := read_results(folder)) is not None:
         config = Config.read(folder)
         if results["test"] is not None:
             drawer.confusion(results["test"]["confusion"], config.classes)

@@ -145,7 +145,11 @@ def of_model(asked: dict[str, Any]) -> Predictor:
             raise click.UsageError(f"{flag} is missing: give --run, or both --model and --weights")
     classes: list[str] = []
     if asked["classes"] is not None:
-        classes = Path(asked["classes"]).read_text(encoding="utf-8").splitlines()
+        try:
+            classes = Path(asked["classes"]).read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            error.add_note(f"while reading {asked['classes']}, which must be a text in UTF-8 with a name in each line")
+            raise
     options = chosen(asked["model"], asked["options"], asked["width"])
     if classes and "num_classes" in models.registry.options(asked["model"]):
         options = {"num_classes": len(classes)} | options

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from minigrad.models.cli import judge
 from minigrad.models.cli.command import Failure
 from minigrad.models.cli.configure import FREE, plain
 from minigrad.models.cli.output import counted, remark, say
-from minigrad.models.cli.run import Config
+from minigrad.models.cli.run import Config, read_results
 
 
 def refuse_used(folder: Path) -> None:
@@ -81,11 +80,8 @@ def _shown(value: Any) -> str:
 
 def is_complete(folder: Path, config: Config) -> bool:
     """Whether the run has its results already; says so."""
-    path = folder / "results.json"
-    if not path.exists():
-        return False
-    results = json.loads(path.read_text(encoding="utf-8"))
-    if results["epochs_asked"] < config.recipe["epochs"]:
+    results = read_results(folder)
+    if results is None or results["epochs_asked"] < config.recipe["epochs"]:
         return False
     say(f"{folder} is complete, after {counted(results['epochs'], 'epoch')}; --epochs N with more goes on.")
     if results["test"] is not None:

@@ -280,6 +280,24 @@ def load_into(model: nn.Module, path: Path) -> None:
         raise
 
 
+def read_results(folder: Path) -> dict[str, Any] | None:
+    """The results of a run; None if it is not finished.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    path = folder / "results.json"
+    if not path.exists():
+        return None
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        if not results.keys() >= {"epochs", "epochs_asked", "test"}:
+            raise ValueError("it lacks entries")
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"cannot read {path}, it holds no results of a run: {error}") from error
+    return results
+
+
 def write_json(path: Path, table: Mapping[str, Any], strict: bool = True) -> None:
     """Write a file of JSON, see `as_json`, under its name only when it is complete."""
     with replacing(path) as file:
