@@ -129,8 +129,8 @@ def blaming(what: str) -> Iterator[None]:
 def is_expected(error: BaseException) -> bool:
     """Whether an error tells the user what to do, rather than us what to repair.
 
-    Those of the system and of its files do, and those of the library, which a `raise` of its own made: an int added to a str by mistake
-    is a TypeError too, but no `raise` is where it comes from.
+    Those of the system and of its files do, and those of the library, which a `raise` of its own made: an int added to
+    a str by mistake is a TypeError too, but no `raise` is where it comes from.
 
     >>> is_expected(FileNotFoundError(2, "no such file"))
     True
