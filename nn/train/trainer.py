@@ -35,7 +35,18 @@ VERSION = 1  # of the state
 
 
 class DivergedError(ArithmeticError):
-    """The loss is nan or infinite: no further step can mend that."""
+    """The loss is nan or infinite: no further step can mend that.
+
+    >>> import minigrad as mg
+    >>> from minigrad import nn
+    >>> model = nn.Linear(1, 2)
+    >>> trainer = nn.train.Trainer(model, nn.optim.SGD(model.parameters(), lr=0.1))
+    >>> try:
+    ...     trainer.fit([(mg.full((1, 1), float("nan")), mg.tensor([0]))])
+    ... except DivergedError as error:
+    ...     print(str(error).split(":")[0])
+    the loss is nan in step 1, epoch 1
+    """
 
 
 class Trainer:

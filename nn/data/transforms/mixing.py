@@ -27,6 +27,16 @@ class Mix(ABC):
         TypeError, ValueError: an alpha that is not positive, or num_classes that is no positive integer.
 
     Abstract: a subclass defines `mixed`.
+
+    >>> class SwapTop(Mix):
+    ...     def mixed(self, images, lam, rng):
+    ...         out = images.copy()
+    ...         out[:, :, 0] = np.roll(images, 1, axis=0)[:, :, 0]
+    ...         return out, 1 - 1 / images.shape[2]
+    >>> images, labels = SwapTop(num_classes=2)(np.ones((2, 1, 4, 4), "float32"), [0, 1])
+    >>> labels
+    array([[0.75, 0.25],
+           [0.25, 0.75]], dtype=float32)
     """
 
     def __init__(self, *, alpha: float = 1.0, num_classes: int | None = None):
