@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 
 def one_of(name: str, value: Any, choices: Iterable[Any]) -> Any:
     """The value of an option, if it is one of these.
@@ -59,13 +61,15 @@ def from_zero_to_one(name: str, value: Any) -> Any:
 
 
 def positive_int(name: str, value: Any) -> int:
-    """The value of an option that must be 1, 2, ...
+    """The value of an option that must be 1, 2, ..., an integer of Python or NumPy.
 
+    >>> positive_int("patience", np.int64(3))
+    3
     >>> positive_int("patience", 2.5)
     Traceback (most recent call last):
         ...
     ValueError: patience must be a positive integer, got 2.5
     """
-    if not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ValueError(f"{name} must be a positive integer, got {value!r}")
-    return value
+    return int(value)

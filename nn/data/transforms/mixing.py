@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.nn.data.transforms.base import as_batch, is_int
+from minigrad.checks import positive_int
+from minigrad.nn.data.transforms.base import as_batch
 from minigrad.random import default_generator
 
 
@@ -42,9 +43,8 @@ class Mix(ABC):
     def __init__(self, *, alpha: float = 1.0, num_classes: int | None = None):
         if not 0 < alpha < math.inf:
             raise ValueError(f"alpha must be positive, got {alpha}")
-        if num_classes is not None and (not is_int(num_classes) or num_classes < 1):
-            raise ValueError(f"num_classes must be a positive integer, got {num_classes!r}")
-        self.alpha, self.num_classes = float(alpha), num_classes
+        self.alpha = float(alpha)
+        self.num_classes = None if num_classes is None else positive_int("num_classes", num_classes)
 
     def __call__(
         self, images: Any, labels: Any, generator: np.random.Generator | None = None
