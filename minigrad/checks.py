@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 
 def one_of(name: str, value: Any, choices: Iterable[Any]) -> Any:
     """The value of an option, if it is one of these.
@@ -24,28 +26,50 @@ def one_of(name: str, value: Any, choices: Iterable[Any]) -> Any:
 
 
 def positive(name: str, value: Any) -> Any:
-    """The value of an option that must be above 0."""
+    """The value of an option that must be above 0.
+
+    >>> positive("lr", 0)
+    Traceback (most recent call last):
+        ...
+    ValueError: lr must be positive, got 0
+    """
     if not value > 0:
         raise ValueError(f"{name} must be positive, got {value}")
     return value
 
 
 def at_least_zero(name: str, value: Any) -> Any:
-    """The value of an option that must not be negative."""
+    """The value of an option that must not be negative.
+
+    >>> at_least_zero("momentum", 0)
+    0
+    """
     if not value >= 0:
         raise ValueError(f"{name} must be at least 0, got {value}")
     return value
 
 
 def from_zero_to_one(name: str, value: Any) -> Any:
-    """The value of an option in [0, 1]."""
+    """The value of an option in [0, 1].
+
+    >>> from_zero_to_one("p", 0.5)
+    0.5
+    """
     if not 0 <= value <= 1:
         raise ValueError(f"{name} must be from 0 to 1, got {value}")
     return value
 
 
 def positive_int(name: str, value: Any) -> int:
-    """The value of an option that must be 1, 2, ..."""
-    if not isinstance(value, int) or value < 1:
+    """The value of an option that must be 1, 2, ..., an integer of Python or NumPy.
+
+    >>> positive_int("patience", np.int64(3))
+    3
+    >>> positive_int("patience", 2.5)
+    Traceback (most recent call last):
+        ...
+    ValueError: patience must be a positive integer, got 2.5
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ValueError(f"{name} must be a positive integer, got {value!r}")
-    return value
+    return int(value)

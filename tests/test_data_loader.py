@@ -643,7 +643,7 @@ def test_an_order_that_does_not_come_again_is_refused():
         (ValueError, "num_workers must be at least 0, got -1", {"num_workers": -1}),
         (ValueError, "prefetch_factor must be at least 1, got 0", {"prefetch_factor": 0}),
         (ValueError, "seed must be at least 0, got -1", {"seed": -1}),
-        (ValueError, 'workers must be "thread" or "process", got \'fork\'', {"workers": "fork"}),
+        (ValueError, "workers must be 'thread' or 'process', got 'fork'", {"workers": "fork"}),
         (ValueError, "timeout must be at least 0 seconds, got -1", {"timeout": -1}),
         (ValueError, 'timeout needs workers="process" and num_workers of at least 1, .* timeout=1', {"timeout": 1}),
         (ValueError, "sampler decides the order, so shuffle must be False", {"sampler": [1], "shuffle": True}),

@@ -598,6 +598,7 @@ def test_bad_arguments():
         ((model, optimizer), {"clip_value": -1}, "clip_value must be positive, got -1"),
         ((model, optimizer), {"autocast": "int8"}, "autocast must be None, 'float16' or 'bfloat16', got 'int8'"),
         ((model, optimizer), {"aux_weight": -0.3}, "aux_weight must be at least 0, got -0.3"),
+        ((model, optimizer), {"accumulate": True}, "accumulate must be a positive integer, got True"),
         ((model, optimizer), {"save_every": 1.5}, "save_every must be a positive integer, got 1.5"),
         ((model, optimizer), {"log_every": 0}, "log_every must be a positive integer, got 0"),
         (

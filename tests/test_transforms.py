@@ -207,10 +207,10 @@ def test_images_on_a_device_are_refused():
         (lambda: tr.RandomErasing(p=True), "p must be a probability, from 0 to 1, got True"),
         (lambda: tr.Pad(-1), "padding must be an integer of at least 0, (left and right, top and bottom) or (left,"),
         (lambda: tr.Pad((1, 2, 3)), "or (left, top, right, bottom), got (1, 2, 3)"),
-        (lambda: tr.Pad(1, padding_mode="wrap"), "padding_mode must be one of 'constant', 'edge', 'reflect', 'symm"),
+        (lambda: tr.Pad(1, padding_mode="wrap"), "padding_mode must be 'constant', 'edge', 'reflect' or 'symm"),
         (
             lambda: tr.Resize(8, "cubic"),
-            "interpolation must be one of 'bilinear', 'bicubic', 'nearest', 'nearest",
+            "interpolation must be 'bilinear', 'bicubic', 'nearest' or 'nearest-exact', got 'cubic'",
         ),
         (lambda: tr.Resize(None), "max_size must be a positive integer where size is None, larger than size where"),
         (lambda: tr.Resize(8, max_size=8), "None for (height, width), got 8 and size 8"),

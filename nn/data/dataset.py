@@ -151,6 +151,10 @@ def collate(samples: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
     Raises:
         TypeError: a sample that is no tuple.
         ValueError: samples with different numbers of parts.
+
+    >>> x, y = collate([(np.zeros(3), 0), (np.ones(3), 1)])
+    >>> x.shape, y.tolist()
+    ((2, 3), [0, 1])
     """
     for sample in samples:
         if not isinstance(sample, tuple):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from minigrad.checks import one_of
 from minigrad.nn.data.dataset import Dataset
 from minigrad.nn.optional import need
 
@@ -69,8 +70,7 @@ class ImageFolder(Dataset):
         extensions: Sequence[str] = EXTENSIONS,
     ):
         need("PIL.Image", "ImageFolder")
-        if mode not in ("RGB", "L"):
-            raise ValueError(f"mode must be 'RGB' or 'L', got {mode!r}")
+        one_of("mode", mode, ("RGB", "L"))
         given = Path(root).expanduser()
         if not given.is_dir():
             raise FileNotFoundError(f"no folder of images at {given}" + (": it is a file" if given.exists() else ""))

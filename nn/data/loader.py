@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from minigrad.checks import one_of
 from minigrad.nn.data.dataset import Dataset
 from minigrad.nn.data.sampler import RandomSampler, Sampler, SequentialSampler
 from minigrad.nn.data.threads import in_threads
@@ -182,8 +183,7 @@ class DataLoader:
                 raise TypeError(f"{name} must be an integer, got {value!r}")
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
-        if workers not in ("thread", "process"):
-            raise ValueError(f'workers must be "thread" or "process", got {workers!r}')
+        one_of("workers", workers, ("thread", "process"))
         if not timeout >= 0:
             raise ValueError(f"timeout must be at least 0 seconds, got {timeout}")
         if timeout and not (num_workers and workers == "process"):

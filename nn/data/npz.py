@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from minigrad.checks import one_of
 from minigrad.nn.data.images import ImageArrays, class_numbers
 
 # the names of (images, labels): in an archive that is not split, to train, held out
@@ -45,8 +46,7 @@ def load_npz(path: str | os.PathLike[str], train: bool = True, *, layout: str | 
     ((2, 3, 8, 8), ('cat', 'dog'))
     """
     path = Path(path)
-    if layout not in (None, "NCHW", "NHWC"):
-        raise ValueError(f"layout must be 'NCHW', 'NHWC' or None, got {layout!r}")
+    one_of("layout", layout, ("NCHW", "NHWC", None))
     if not path.is_file():
         raise FileNotFoundError(f"no file of arrays at {path}" + (": it is a folder" if path.is_dir() else ""))
     with path.open("rb") as file:

@@ -32,6 +32,10 @@ class Info:
         licence: its terms, in a few words.
         source: whom to cite.
         where: the folder or file it would be read from, not yet verified; None if it is not on this machine.
+
+    >>> digits = info("digits")
+    >>> digits.title, digits.classes, digits.shape, digits.where.name
+    ('Optical Recognition of Handwritten Digits', 10, (1, 8, 8), 'digits.npz')
     """
 
     name: str

@@ -64,6 +64,15 @@ class EarlyStopping(Callback):
 
     Raises:
         ValueError: an argument out of its range; while training: a row without the metric.
+
+    >>> import numpy as np
+    >>> from minigrad import nn
+    >>> data = nn.data.ArrayDataset(np.zeros((4, 2), "float32"), [0, 1, 0, 1])  # there is nothing to learn in it
+    >>> model = nn.Linear(2, 2, bias=False)
+    >>> early = EarlyStopping("train_loss", patience=3)
+    >>> trainer = nn.train.Trainer(model, nn.optim.SGD(model.parameters(), lr=0.1), callbacks=[early])
+    >>> len(trainer.fit(nn.data.DataLoader(data, batch_size=2), epochs=100)), early.best_epoch
+    (4, 1)
     """
 
     def __init__(self, monitor: str = "val_loss", patience: int = 5, mode: str = "auto", min_delta: float = 0.0):

@@ -18,16 +18,29 @@ if TYPE_CHECKING:
 class EstimateCurvature(Callback):
     """Call `DiagonalLM.estimate` before every epoch, on the first samples of the training set.
 
-    The curvature is that of the criterion in the network's output; behind an `RBFOutput`, whose penalties are squared
-    distances already, in the activations that it gets.
+    The loss's curvature is taken in the output of the network; if the network ends in an `RBFOutput`, whose outputs are
+    squared distances already, in the input of that layer.
 
     Args:
         batches: of (images, labels).
-        samples: how many are looked at. The paper takes 500; here, where each takes as many passes backward as the
-            network has outputs, less has to do.
+        samples: how many are looked at. The paper takes 500; the default is smaller, since each sample costs one
+            backward pass for every output of the network.
+
+    Raises:
+        TypeError: when the training begins, an optimizer that is no `DiagonalLM`.
+        ValueError: samples below 1.
 
     Source: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: Gradient-Based Learning Applied to Document Recognition,
     Proceedings of the IEEE 1998, section III.B and appendix C.
+
+    >>> import minigrad as mg
+    >>> from minigrad import nn
+    >>> model = nn.Linear(2, 2)
+    >>> optimizer = nn.optim.DiagonalLM(model.parameters(), lr=0.01)
+    >>> batches = [(mg.randn(4, 2), mg.tensor([0, 1, 0, 1]))]
+    >>> trainer = nn.train.Trainer(model, optimizer, callbacks=[EstimateCurvature(batches)])
+    >>> trainer.fit(batches)[0]["step"]
+    1
     """
 
     def __init__(self, batches: Iterable[Any], samples: int = 50):

@@ -15,6 +15,16 @@ class Interrupt:
 
     Attributes:
         noted: whether a signal has come.
+
+    >>> with Interrupt() as interrupt:
+    ...     signal.raise_signal(signal.SIGINT)  # as Ctrl-C does
+    ...     print("the step is finished first")
+    ...     try:
+    ...         interrupt.check()
+    ...     except KeyboardInterrupt:
+    ...         print("and then it ends")
+    the step is finished first
+    and then it ends
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)

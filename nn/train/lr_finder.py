@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 
 class LRCurve(NamedTuple):
-    """What `find_lr` found: the learning rate and the smoothed loss of each step, and the rate it suggests."""
+    """What `find_lr` found: the learning rate and the smoothed loss of each step, and the rate it suggests.
+
+    >>> LRCurve(lrs=[0.1, 1.0, 10.0], losses=[2.0, 1.0, 3.0], suggestion=0.1).suggestion
+    0.1
+    """
 
     lrs: list[float]
     losses: list[float]
@@ -50,7 +54,19 @@ def find_lr(
     Raises:
         ValueError: an argument out of its range, no batches, or a loss that is not finite from the start.
 
-    Source: L. Smith: Cyclical Learning Rates for Training Neural Networks, WACV 2017, section 3.3.
+    Source: L. N. Smith: Cyclical Learning Rates for Training Neural Networks, WACV 2017, section 3.3.
+
+    >>> import numpy as np
+    >>> import minigrad as mg
+    >>> from minigrad import nn
+    >>> _ = mg.manual_seed(0)
+    >>> x = np.random.default_rng(0).normal(size=(64, 2)).astype("float32")
+    >>> data = nn.data.ArrayDataset(x, (x[:, 0] > x[:, 1]).astype(int))
+    >>> model = nn.Linear(2, 2)
+    >>> trainer = nn.train.Trainer(model, nn.optim.SGD(model.parameters(), lr=1.0))
+    >>> curve = find_lr(trainer, nn.data.DataLoader(data, batch_size=16), start=1e-4, end=100.0)
+    >>> 1e-3 < curve.suggestion < 100, trainer.step
+    (True, 0)
     """
     positive("start", start)
     if not end > start:

@@ -60,7 +60,8 @@ def top_k_accuracy(scores: Any, labels: Any, k: int = 1) -> float:
 class ClassReport(NamedTuple):
     """Precision, recall and F1 of each class, (C,) each, nan where nothing is to be divided by; and how many there are.
 
-    precision = right / predicted as this class, recall = right / of this class, f1 = their harmonic mean.
+    precision = right / predicted as this class, recall = right / of this class, f1 = their harmonic mean. See
+    `per_class`, which makes it.
     """
 
     precision: np.ndarray

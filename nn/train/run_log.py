@@ -31,6 +31,16 @@ class RunLog(Callback):
     Raises:
         OSError: the files cannot be written; names them.
         ValueError: log.jsonl is there and is not such a log.
+
+    >>> import tempfile
+    >>> import minigrad as mg
+    >>> from minigrad import nn
+    >>> model, batches = nn.Linear(2, 2), [(mg.ones((4, 2)), mg.tensor([0, 1, 0, 1]))]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     trainer = nn.train.Trainer(model, nn.optim.SGD(model.parameters(), lr=0.1), callbacks=[RunLog(folder)])
+    ...     _ = trainer.fit(batches, epochs=2)
+    ...     [(row["kind"], row["epoch"]) for row in nn.train.read_log(Path(folder, "log.jsonl"))]
+    [('epoch', 1), ('epoch', 2)]
     """
 
     def __init__(self, folder: str | os.PathLike[str]):

@@ -20,6 +20,10 @@ class TensorBoard(Callback):
 
     Raises:
         ImportError: the package tensorboard is not installed.
+
+    The folder `runs/lenet5/tensorboard` is shown by `tensorboard --logdir runs`::
+
+        trainer = nn.train.Trainer(model, optimizer, callbacks=[nn.train.TensorBoard("runs/lenet5/tensorboard")])
     """
 
     def __init__(self, folder: str | os.PathLike[str]):

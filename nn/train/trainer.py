@@ -37,7 +37,18 @@ MIN_SCALE = 2.0**-24  # of the loss in float16, in which it is the least number
 
 
 class DivergedError(ArithmeticError):
-    """The loss, or the norm of the gradients, is nan or infinite: no further step can mend that."""
+    """The loss, or the norm of the gradients, is nan or infinite: no further step can mend that.
+
+    >>> import minigrad as mg
+    >>> from minigrad import nn
+    >>> model = nn.Linear(1, 2)
+    >>> trainer = nn.train.Trainer(model, nn.optim.SGD(model.parameters(), lr=0.1))
+    >>> try:
+    ...     trainer.fit([(mg.full((1, 1), float("nan")), mg.tensor([0]))])
+    ... except DivergedError as error:
+    ...     print(str(error).split(":")[0])
+    the loss is nan in step 1, epoch 1
+    """
 
 
 class Trainer:

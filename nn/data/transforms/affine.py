@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minigrad.nn.data.transforms.base import Images, Transform, increasing, one_of, positive, uniform
+from minigrad.checks import one_of
+from minigrad.nn.data.transforms.base import Images, Transform, increasing, positive_range, uniform
 from minigrad.nn.data.transforms.pad import Fill
 from minigrad.nn.data.transforms.warp import INTERPOLATIONS, inverse_affine, warp
 
@@ -130,7 +131,7 @@ class RandomAffine(Transform):
         if translate is not None and (len(translate) != 2 or not all(0 <= part <= 1 for part in translate)):
             raise ValueError(f"translate must be two shares, from 0 to 1, got {translate!r}")
         self.translate = translate
-        self.scale = None if scale is None else positive("scale", scale)
+        self.scale = None if scale is None else positive_range("scale", scale)
         self.shear = None if shear is None else angles("shear", shear, (2, 4))
         self.interpolation = one_of("interpolation", interpolation, INTERPOLATIONS)
         self.fill = fill

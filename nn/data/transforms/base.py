@@ -168,7 +168,7 @@ def is_int(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def share(name: str, p: Any) -> float:
+def probability(name: str, p: Any) -> float:
     """A probability, checked."""
     if isinstance(p, bool) or not isinstance(p, int | float | np.number) or not 0 <= p <= 1:
         raise ValueError(f"{name} must be a probability, from 0 to 1, got {p!r}")
@@ -183,7 +183,7 @@ def increasing(name: str, values: Any, low: float = -np.inf, high: float = np.in
     return values[0], values[1]
 
 
-def positive(name: str, values: Any) -> tuple[float, float]:
+def positive_range(name: str, values: Any) -> tuple[float, float]:
     """A range (smallest, largest), checked to be positive."""
     if not isinstance(values, list | tuple) or len(values) != 2 or not 0 < values[0] <= values[1]:
         raise ValueError(f"{name} must be (smallest, largest), both positive, got {values!r}")
@@ -194,13 +194,6 @@ def uniform(rng: np.random.Generator, span: Sequence[float], shape: int | tuple[
     """Numbers drawn evenly from a range (smallest, largest)."""
     low, high = span
     return rng.uniform(low, high, shape)
-
-
-def one_of(name: str, value: Any, choices: Sequence[str]) -> str:
-    """A choice, checked."""
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
-    return value
 
 
 def per_channel(name: str, value: float | Sequence[float], images: np.ndarray) -> np.ndarray:

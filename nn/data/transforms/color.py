@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from minigrad.nn.data.transforms.base import Transform, blocks, increasing, share
+from minigrad.checks import one_of
+from minigrad.nn.data.transforms.base import Transform, blocks, increasing, probability
 
 LUMA = (0.2989, 0.587, 0.114)  # Rec. 601, rounded as in torchvision: they add up to 0.9999, and white uint8 becomes 254
 
@@ -48,9 +49,7 @@ class Grayscale(Transform):
     """
 
     def __init__(self, num_output_channels: int = 1):
-        if num_output_channels not in (1, 3):
-            raise ValueError(f"num_output_channels must be 1 or 3, got {num_output_channels!r}")
-        self.num_output_channels = num_output_channels
+        self.num_output_channels = one_of("num_output_channels", num_output_channels, (1, 3))
 
     def draw(self, shapes: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         """Nothing: only the channels are looked at."""
@@ -79,7 +78,7 @@ class RandomGrayscale(Transform):
     """
 
     def __init__(self, p: float = 0.1):
-        self.p = share("p", p)
+        self.p = probability("p", p)
 
     def draw(self, shapes: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         """Whether each image loses its colour."""

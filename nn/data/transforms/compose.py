@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.nn.data.transforms.base import Images, Transform, share, together
+from minigrad.nn.data.transforms.base import Images, Transform, probability, together
 from minigrad.nn.data.transforms.mixing import Mix
 from minigrad.random import default_generator
 
@@ -99,7 +99,7 @@ class RandomApply(Composition):
 
     def __init__(self, transforms: Sequence[Step], p: float = 0.5):
         super().__init__(transforms)
-        self.p = share("p", p)
+        self.p = probability("p", p)
 
     def transform(self, images: Images, rng: np.random.Generator) -> Images:
         """The batch, those drawn transformed."""

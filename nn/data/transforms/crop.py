@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minigrad.nn.data.transforms.base import Size, Transform, one_of, pair, per_channel
+from minigrad.checks import one_of
+from minigrad.nn.data.transforms.base import Size, Transform, pair, per_channel
 from minigrad.nn.data.transforms.pad import MODES, Fill, padded, repeated, sides
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minigrad.nn.data.transforms.base import Transform, increasing, per_channel, positive, share
+from minigrad.nn.data.transforms.base import Transform, increasing, per_channel, positive_range, probability
 from minigrad.nn.data.transforms.random_resized_crop import rectangles
 
 
@@ -40,9 +40,9 @@ class RandomErasing(Transform):
         ratio: tuple[float, float] = (0.3, 3.3),
         value: float | Sequence[float] | str = 0.0,
     ):
-        self.p = share("p", p)
+        self.p = probability("p", p)
         self.scale = increasing("scale", scale, 0, 1)
-        self.ratio = positive("ratio", ratio)
+        self.ratio = positive_range("ratio", ratio)
         if isinstance(value, str) and value != "random":
             raise ValueError(f"value must be a number, one for each channel, or 'random', got {value!r}")
         self.value = value

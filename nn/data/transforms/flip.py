@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigrad.nn.data.transforms.base import Transform, share
+from minigrad.nn.data.transforms.base import Transform, probability
 
 
 class Flip(Transform):
@@ -20,7 +20,7 @@ class Flip(Transform):
     axis: int
 
     def __init__(self, p: float = 0.5):
-        self.p = share("p", p)
+        self.p = probability("p", p)
 
     def draw(self, shapes: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         """Whether each image is flipped."""

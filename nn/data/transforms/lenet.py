@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigrad.nn.data.transforms.base import Transform, one_of, positive, uniform
+from minigrad.checks import one_of
+from minigrad.nn.data.transforms.base import Transform, positive_range, uniform
 from minigrad.nn.data.transforms.pad import Fill
 from minigrad.nn.data.transforms.warp import INTERPOLATIONS, inverse, warp
 
@@ -72,8 +73,8 @@ class LeNetDistortion(Transform):
             if not 0 <= value < np.inf:
                 raise ValueError(f"{name} must be at least 0, got {value}")
         self.translate, self.shear = translate, shear
-        self.scale = positive("scale", scale)
-        self.squeeze = positive("squeeze", squeeze)
+        self.scale = positive_range("scale", scale)
+        self.squeeze = positive_range("squeeze", squeeze)
         self.interpolation = one_of("interpolation", interpolation, INTERPOLATIONS)
         self.fill = fill
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minigrad.nn.data.transforms.base import Size, Transform, is_int, one_of, pair
+from minigrad.checks import one_of
+from minigrad.nn.data.transforms.base import Size, Transform, is_int, pair
 from minigrad.nn.data.transforms.crop import center
 from minigrad.nn.data.transforms.resample import INTERPOLATIONS, resample
 from minigrad.nn.data.transforms.resize import scaled_size

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.nn.data.transforms.base import as_batch, is_int
+from minigrad.checks import positive_int
+from minigrad.nn.data.transforms.base import as_batch
 from minigrad.random import default_generator
 
 
@@ -27,14 +28,23 @@ class Mix(ABC):
         TypeError, ValueError: an alpha that is not positive, or num_classes that is no positive integer.
 
     Abstract: a subclass defines `mixed`.
+
+    >>> class SwapTop(Mix):
+    ...     def mixed(self, images, lam, rng):
+    ...         out = images.copy()
+    ...         out[:, :, 0] = np.roll(images, 1, axis=0)[:, :, 0]
+    ...         return out, 1 - 1 / images.shape[2]
+    >>> images, labels = SwapTop(num_classes=2)(np.ones((2, 1, 4, 4), "float32"), [0, 1])
+    >>> labels
+    array([[0.75, 0.25],
+           [0.25, 0.75]], dtype=float32)
     """
 
     def __init__(self, *, alpha: float = 1.0, num_classes: int | None = None):
         if not 0 < alpha < math.inf:
             raise ValueError(f"alpha must be positive, got {alpha}")
-        if num_classes is not None and (not is_int(num_classes) or num_classes < 1):
-            raise ValueError(f"num_classes must be a positive integer, got {num_classes!r}")
-        self.alpha, self.num_classes = float(alpha), num_classes
+        self.alpha = float(alpha)
+        self.num_classes = None if num_classes is None else positive_int("num_classes", num_classes)
 
     def __call__(
         self, images: Any, labels: Any, generator: np.random.Generator | None = None

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minigrad.nn.data.transforms.base import Transform, is_int, one_of, per_channel
+from minigrad.checks import one_of
+from minigrad.nn.data.transforms.base import Transform, is_int, per_channel
 
 MODES = ("constant", "edge", "reflect", "symmetric")
 Fill = float | Sequence[float]

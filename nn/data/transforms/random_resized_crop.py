@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigrad.nn.data.transforms.base import Size, Transform, increasing, one_of, pair, positive, uniform
+from minigrad.checks import one_of
+from minigrad.nn.data.transforms.base import Size, Transform, increasing, pair, positive_range, uniform
 from minigrad.nn.data.transforms.resample import INTERPOLATIONS, resample
 
 TRIES = 10  # as many as torchvision makes
@@ -56,7 +57,7 @@ class RandomResizedCrop(Transform):
     ):
         self.size = pair("size", size)
         self.scale = increasing("scale", scale, 0)
-        self.ratio = positive("ratio", ratio)
+        self.ratio = positive_range("ratio", ratio)
         self.interpolation = one_of("interpolation", interpolation, INTERPOLATIONS)
         self.antialias = antialias
 
