@@ -236,8 +236,10 @@ def conv(
             least time; `explain_conv` says what, why, and how exact it is. One of these is taken as it is, or an error:
             "im2col" (windows unrolled to rows, one matrix product a block), "direct" (tap by tap), "depthwise" (tap by
             tap without sums over channels), and in floating point Winograd's for two spatial axes: "winograd4" and
-            "winograd2" (3x3, tiles of 4x4 and 2x2 outputs), "winograd5" (5x5), "winograd_s2" (3x3, stride 2). "auto"
-            takes Winograd's in float32 only. On CUDA there are "auto", "im2col" and "direct".
+            "winograd2" (3x3, tiles of 4x4 and 2x2 outputs), "winograd5" (5x5), "winograd_s2" (3x3, stride 2),
+            "space_to_depth" (what has three taps for each stride: 11x11 with stride 4), and "fft" (very large kernels).
+            "auto" takes these in float32 only; they spread an inf or nan over some more outputs than the formula does.
+            On CUDA there are "auto", "im2col" and "direct".
 
     Returns:
         (N, K, *out), where out is `output_size(spatial, kernel, ...)`.

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.kernels.cpu import depthwise, direct, im2col
+from minigrad.kernels.cpu import depthwise, direct, fft, im2col
 from minigrad.kernels.cpu.cost import KERNELS, Cost, case
 from minigrad.kernels.cpu.memory import Array, Sizes, accumulator, channels_second, meetings, pixels_first, pixels_view
+from minigrad.kernels.cpu.space_to_depth import SpaceToDepth
 from minigrad.kernels.cpu.winograd import F2, F4, F25, S2, Winograd
 from minigrad.window import Geometry, out_sizes
 
@@ -24,6 +25,8 @@ ALGORITHMS: dict[str, Any] = {
     "direct": direct,
     "depthwise": depthwise,
     **{form.name: Winograd(form) for form in (F4, F2, F25, S2)},
+    "space_to_depth": SpaceToDepth(Winograd(F4)),
+    "fft": fft,
 }
 MARGIN = 1.1  # what rounds more must be predicted to save a tenth of the time
 SLOW = ("direct", "depthwise")  # never faster than others, but for depthwise convolution
@@ -41,7 +44,7 @@ def candidates(kernel: str, x_shape: Sizes, w_shape: Sizes, geometry: Geometry, 
         name: algorithm.cost(here)
         for name, algorithm in ALGORITHMS.items()
         if name not in SLOW
-        and (dtype == np.float32 or not isinstance(algorithm, Winograd))
+        and (dtype == np.float32 or algorithm.ERROR == im2col.ERROR)
         and not algorithm.refusal(w_shape, geometry, dtype)
     }
 

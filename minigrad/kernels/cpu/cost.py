@@ -54,7 +54,7 @@ def error(own: float, terms: int) -> float:
     Roundings add up like a random walk, so that a sum of t terms is off by some sqrt(t); what an algorithm adds of its
     own does not depend on t. Both constants were measured: tests/test_conv_algorithms.py holds all algorithms to it.
     """
-    return own + sqrt(terms) / 5
+    return own + sqrt(terms) / 3
 
 
 def case(kernel: str, x_shape: Sizes, w_shape: Sizes, geometry: Geometry) -> Case:

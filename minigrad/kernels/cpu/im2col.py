@@ -29,8 +29,8 @@ from minigrad.kernels.phases import phases, reversed_taps
 from minigrad.window import Geometry
 
 BOX = 768  # rows of a product of conv_weight: large enough for BLAS, small enough that one block of positions is all
-# Nanoseconds, see kernels/cpu/cost.py: to copy a number of a window, of a kernel, and of the calls.
-COPY, EXCHANGE, CALLS = 0.56, 0.4, 100_000
+# Nanoseconds, see kernels/cpu/cost.py: to copy a number of a window, of a kernel; of the calls of a layer, of a tap.
+COPY, EXCHANGE, CALLS, TAP = 0.5, 0.4, 100_000, 6_000
 FEW_CHANNELS = 32  # channels: with fewer, runs along the positions are longer than runs along the channels
 
 ERROR = 2  # of its own, see kernels/cpu/cost.py
@@ -49,6 +49,7 @@ def cost(case: Case) -> Cost:
     weights = case.geometry.groups * case.c * case.k * taps
     inner = min(WORKSPACE, columns // case.geometry.groups) if columns else 0
     time = case.multiply_adds * MULTIPLY_ADD + columns * COPY + weights * EXCHANGE + CALLS
+    time += columns / WORKSPACE * taps * TAP
     return Cost(time, case.multiply_adds, inner)
 
 
