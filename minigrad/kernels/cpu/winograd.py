@@ -36,7 +36,6 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.polynomial.polynomial import polyfromroots
 
-from minigrad.kernels.cpu.blas import products
 from minigrad.kernels.cpu.cost import KERNELS, Case, Cost
 from minigrad.kernels.cpu.memory import Array, Sizes, accumulator, as_runs, workspace
 from minigrad.window import Geometry, Pairs
@@ -108,11 +107,6 @@ class Form(NamedTuple):
     def step(self) -> int:
         """How far apart tiles are in the input."""
         return self.outputs * self.stride
-
-    @property
-    def products(self) -> float:
-        """Products for one output, channel in and channel out."""
-        return (self.points / self.outputs) ** 2
 
 
 def stride_two(m: int, points: tuple[float, ...]) -> tuple[Array, Array, Array]:
@@ -337,7 +331,7 @@ class Tiles:
                 u = self.w_to_u(w, lines)
             else:
                 u = self.part("u", self.form.points**2, self.c, self.k)
-            products(a[points], u.swapaxes(1, 2) if transposed else u, out[points])
+            np.matmul(a[points], u.swapaxes(1, 2) if transposed else u, out=out[points])
 
     def gradient_products(self, v: Array, m: Array, first: bool) -> None:
         """dU += Vt dM; with one block, the first half of `u_to_dw` too, while these points are in the cache."""
@@ -345,7 +339,7 @@ class Tiles:
         for lines, points in self.some_points():
             du = self.part("du", points.stop - points.start, self.c, self.k)
             if first:
-                products(vt[points], m[points], du)
+                np.matmul(vt[points], m[points], out=du)
             else:
                 self.add_products(vt, m, du)
             if not self.several:
@@ -360,7 +354,7 @@ class Tiles:
         for start in range(0, len(du), count):
             some = slice(start, start + count)
             part = self.part("part", len(du[some]), self.c, self.k)
-            products(vt[some], m[some], part)
+            np.matmul(vt[some], m[some], out=part)
             du[some] += part
 
     def halves(self) -> Array:
