@@ -78,6 +78,26 @@ def test_lines_of_other_kinds_stay(tmp_path: Path):
     assert (tmp_path / "log.jsonl").read_text().splitlines()[0] == note
 
 
+def test_the_log_of_an_earlier_run_is_not_lost(tmp_path: Path):
+    for epochs in (1, 2, 3):
+        run([RunLog(tmp_path)], epochs)
+    logs = [read_log(tmp_path / name)[-1]["epoch"] for name in ("log-1.jsonl", "log-2.jsonl", "log.jsonl")]
+    assert logs == [1, 2, 3]
+
+
+def test_epochs_that_did_not_reach_the_disk_are_put_in_when_it_goes_on(tmp_path: Path):
+    """The checkpoint is forced onto the disk, a line of the log is not."""
+    log = RunLog(tmp_path)
+    trainer = run([log])
+    lines = (tmp_path / "log.jsonl").read_text().splitlines(keepends=True)
+    for kept in ([], lines[:2], lines[:2] + lines[3:5]):  # all, the end, and an epoch within
+        (tmp_path / "log.jsonl").write_text("".join(kept))
+        log.on_fit_start(trainer)
+        rows = read_log(tmp_path / "log.jsonl")
+        assert [row for row in rows if row["kind"] == "epoch"] == [{"kind": "epoch", **row} for row in trainer.history]
+        assert [row["step"] for row in rows] == sorted(row["step"] for row in rows)
+
+
 def test_every_line_is_json_even_of_a_diverging_run(tmp_path: Path):
     log = RunLog(tmp_path)
     trainer = run([log], epochs=1)

@@ -22,8 +22,9 @@ class RunLog(Callback):
 
     A line with "kind": "epoch" is a row of `Trainer.history`; one with "kind": "step", for every `log_every`-th step of
     the trainer, has "epoch", "step", "lr", "loss" and "grad_norm". Numbers that are no numbers are NaN and Infinity, as
-    Python's json reads them. When a training goes on from a checkpoint, lines of later steps are taken out: the log of
-    a run that was interrupted reads as if it had not been.
+    Python's json reads them. When a training goes on from a checkpoint, lines of later steps are taken out, and epochs
+    that did not reach the disk are put in: the log of a run that was interrupted reads as if it had not been. That of
+    another run, when a training begins from the start, is renamed to `log-1.jsonl`.
 
     Args:
         folder: where the files are; made if it is not there.
@@ -56,8 +57,13 @@ class RunLog(Callback):
             for row in rows
             if row.get("step", 0) <= trainer.step and (row["kind"] != "epoch" or row["epoch"] <= trainer.epoch)
         ]
+        if not trainer.step and len(kept) < len(rows):
+            self._put_aside()
+        logged = {row["epoch"] for row in kept if row["kind"] == "epoch"}
+        if lost := [{"kind": "epoch", **row} for row in trainer.history if row["epoch"] not in logged]:
+            kept = sorted([*kept, *lost], key=lambda row: (row.get("step", 0), row["kind"] == "epoch"))
         with replacing(self.path) as file:
-            file.write("".join(json.dumps(row) + "\n" for row in kept).encode())
+            file.write("".join(map(_line, kept)).encode())
 
     def on_step_end(self, trainer: Trainer, row: Row) -> None:
         """Add a line for every `log_every`-th step."""
@@ -78,4 +84,14 @@ class RunLog(Callback):
 
     def _add(self, row: Row) -> None:
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, default=float) + "\n")  # of numbers of NumPy
+            file.write(_line(row))
+
+    def _put_aside(self) -> None:
+        number = 1
+        while (aside := self.path.with_name(f"log-{number}.jsonl")).exists():
+            number += 1
+        self.path.rename(aside)
+
+
+def _line(row: Row) -> str:
+    return json.dumps(row, default=float) + "\n"  # float: of the numbers of NumPy
