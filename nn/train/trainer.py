@@ -25,9 +25,10 @@ from minigrad.nn.optim.lbfgs import LBFGS
 from minigrad.nn.optim.optimizer import Optimizer
 from minigrad.nn.schedule.plateau import ReduceLROnPlateau
 from minigrad.nn.schedule.scheduler import LRScheduler
-from minigrad.nn.train.callbacks import Callback, Row, metric
+from minigrad.nn.train.callbacks import Callback, metric
 from minigrad.nn.train.checkpoints import Checkpoints
 from minigrad.nn.train.interrupt import Interrupt
+from minigrad.nn.train.log import Row
 from minigrad.nn.train.metrics import Metrics
 from minigrad.nn.train.scaler import GradScaler
 
@@ -35,18 +36,7 @@ VERSION = 1  # of the state
 
 
 class DivergedError(ArithmeticError):
-    """The loss is nan or infinite: no further step can mend that.
-
-    >>> import minigrad as mg
-    >>> from minigrad import nn
-    >>> model = nn.Linear(1, 2)
-    >>> trainer = nn.train.Trainer(model, nn.optim.SGD(model.parameters(), lr=0.1))
-    >>> try:
-    ...     trainer.fit([(mg.full((1, 1), float("nan")), mg.tensor([0]))])
-    ... except DivergedError as error:
-    ...     print(str(error).split(":")[0])
-    the loss is nan in step 1, epoch 1
-    """
+    """The loss is nan or infinite: no further step can mend that."""
 
 
 class Trainer:
@@ -175,6 +165,16 @@ class Trainer:
         Raises:
             DivergedError: the loss is nan or infinite.
             KeyboardInterrupt: Ctrl-C, after the state was saved.
+
+        >>> import minigrad as mg
+        >>> from minigrad import nn
+        >>> model = nn.Linear(1, 2)
+        >>> trainer = Trainer(model, nn.optim.SGD(model.parameters(), lr=0.1))
+        >>> try:
+        ...     trainer.fit([(mg.full((1, 1), float("nan")), mg.tensor([0]))])
+        ... except DivergedError as error:
+        ...     print(str(error).split(":")[0])
+        the loss is nan in step 1, epoch 1
         """
         if self._metrics is not None and not isinstance(train, DataLoader):
             raise ValueError(
@@ -186,7 +186,7 @@ class Trainer:
             self._loader.load_state_dict(self._loader_state)
         self._loader_state = None
         self.stop = False
-        with self._told("on_fit_start", "on_fit_end"), self._interrupt, self._keeping_place():
+        with self._fitting():
             while self.epoch < epochs and not self.stop:
                 row = self._epoch(train)
                 if validation is not None:
@@ -442,13 +442,16 @@ class Trainer:
         return True
 
     @contextmanager
-    def _keeping_place(self) -> Iterator[None]:
-        """After an error or a Ctrl-C in the middle of an epoch, have the next `fit` go on there."""
+    def _fitting(self) -> Iterator[None]:
+        """Tell callbacks of the start and the end; after an error or a Ctrl-C the next `fit` goes on in mid-epoch."""
+        self._tell("on_fit_start")
         try:
-            yield
+            with self._interrupt:
+                yield
         finally:
             if self._metrics is not None and self._loader is not None:
                 self._loader_state = self._loader.state_dict()
+            self._tell("on_fit_end")
 
     def _save_within_epoch(self) -> bool:
         """Save after a step; False where that is no place to go on from, as after the last step of an epoch."""
@@ -461,14 +464,6 @@ class Trainer:
     def _tell(self, event: str, *args: Any) -> None:
         for callback in self.callbacks:
             getattr(callback, event)(self, *args)
-
-    @contextmanager
-    def _told(self, start: str, end: str) -> Iterator[None]:
-        self._tell(start)
-        try:
-            yield
-        finally:
-            self._tell(end)
 
 
 def _summary(metrics: Metrics) -> dict[str, float]:
