@@ -33,17 +33,32 @@ def replacing(path: Path, mark: str = "") -> Iterator[BinaryIO]:
     """
     temporary = path.with_name(f".{mark}{secrets.token_hex(8)}.tmp")
     try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())  # or the rename could reach the disk before the contents
-        temporary.replace(path)
-    except OSError as error:
-        raise type(error)(error.errno, f"cannot save to {path}: {error.strerror or error}") from error
+        with naming(path):
+            with temporary.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())  # or the rename could reach the disk before the contents
+            temporary.replace(path)
     finally:
         with contextlib.suppress(OSError):  # a folder that has become read-only: the first error is the one to report
             temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have an OSError in the block say which file cannot be saved.
+
+    >>> with naming(Path("a.txt")):
+    ...     raise PermissionError(13, "Permission denied")
+    Traceback (most recent call last):
+        ...
+    PermissionError: [Errno 13] cannot save to a.txt: Permission denied
+    """
+    try:
+        yield
+    except OSError as error:
+        raise type(error)(error.errno, f"cannot save to {path}: {error.strerror or error}") from error
 
 
 def sync_folder(folder: Path) -> None:

@@ -8,7 +8,6 @@ import hashlib
 import http.client
 import io
 import os
-import secrets
 import sys
 import urllib.request
 import zlib
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from minigrad.nn.archive import CHUNK, UnreadableError
+from minigrad.nn.atomic import naming, replacing
 
 T = TypeVar("T")
 GZIP = b"\x1f\x8b"
@@ -261,23 +261,15 @@ def fetch(source: Source, file: File, target: Path, timeout: float = 30.0) -> No
         OSError: no mirror gave it, with the reason of each; or it cannot be written.
     """
     failures = []
-    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")  # in the same folder: a rename there is atomic
+    with naming(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
     for url in (mirror + file.name for mirror in source.mirrors):
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("xb") as out:
+            with replacing(target) as out:
                 _copy(url, file, out, timeout)
-                out.flush()
-                os.fsync(out.fileno())
-            temporary.replace(target)
             return
         except UnreadableError as error:
             failures.append(f"\n    {url}: {error}")
-        except OSError as error:
-            raise type(error)(error.errno, f"cannot save to {target}: {error.strerror or error}") from error
-        finally:
-            with contextlib.suppress(OSError):  # a folder that could not be made
-                temporary.unlink()
     raise OSError(
         f"{source.title}: {file.name} cannot be downloaded:{''.join(failures)}\n"
         f"Get it by hand and put it, as it is or unpacked, into {target.parent}."

@@ -1,4 +1,4 @@
-"""What becomes of an image on its way through a network."""
+"""The feature maps of an image at each stage of a network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a convolution has learned to look for: its kernels as little images."""
+"""The kernels of a convolution as small images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far the gradient reaches down into a network."""
+"""The norm of the gradient in each layer of a network."""
 
 from __future__ import annotations
 

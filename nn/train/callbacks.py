@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from minigrad.checks import at_least_zero, one_of, positive_int
+from minigrad.nn.train.log import Row
 
 if TYPE_CHECKING:
     from minigrad.nn.train.trainer import Trainer
-
-Row = dict[str, Any]
 
 
 class Callback:

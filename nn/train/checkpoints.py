@@ -27,7 +27,7 @@ import numpy as np
 
 from minigrad import Tensor, checks
 from minigrad.nn import nested
-from minigrad.nn.atomic import replacing, sync_folder
+from minigrad.nn.atomic import naming, replacing, sync_folder
 from minigrad.nn.module import Module
 from minigrad.nn.optional import need
 from minigrad.nn.serialize import load, load_outline, plain_array, write_safetensors
@@ -232,12 +232,10 @@ class Checkpoints:
         return notes
 
     def _make_folder(self, path: Path) -> None:
-        try:
+        with naming(path):
             if not self.folder.is_dir():
                 self.folder.mkdir(parents=True, exist_ok=True)
                 sync_folder(self.folder.parent)
-        except OSError as error:
-            raise type(error)(error.errno, f"cannot save to {path}: {error.strerror or error}") from error
 
     def _clean(self) -> None:
         """Remove the unfinished files of killed processes: no other process is writing while the lock is held."""

@@ -1,4 +1,4 @@
-"""What LeNet-5's optimizer has to know before each pass over the data."""
+"""The estimate of the curvature that LeNet-5's optimizer needs before each epoch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C that waits for a good moment."""
+"""Ctrl-C that waits until the step under way is done."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-Row = dict[str, Any]
+Row = dict[str, Any]  # of one epoch or step
 
 
 def read_log(path: str | os.PathLike[str]) -> list[Row]:

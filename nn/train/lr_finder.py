@@ -1,4 +1,4 @@
-"""The learning rate, from one short run in which it grows."""
+"""The learning-rate finder: one short run in which the learning rate grows."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minigrad.nn.atomic import replacing
-from minigrad.nn.train.callbacks import Callback, Row
-from minigrad.nn.train.log import read_log
+from minigrad.nn.train.callbacks import Callback
+from minigrad.nn.train.log import Row, read_log
 
 if TYPE_CHECKING:
     from minigrad.nn.train.trainer import Trainer

@@ -6,7 +6,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from minigrad.nn.optional import need
-from minigrad.nn.train.callbacks import Callback, Row
+from minigrad.nn.train.callbacks import Callback
+from minigrad.nn.train.log import Row
 
 if TYPE_CHECKING:
     from minigrad.nn.train.trainer import Trainer

@@ -26,9 +26,10 @@ from minigrad.nn.optim.lbfgs import LBFGS
 from minigrad.nn.optim.optimizer import Optimizer
 from minigrad.nn.schedule.plateau import ReduceLROnPlateau
 from minigrad.nn.schedule.scheduler import LRScheduler
-from minigrad.nn.train.callbacks import Callback, Row, metric
+from minigrad.nn.train.callbacks import Callback, metric
 from minigrad.nn.train.checkpoints import Checkpoints
 from minigrad.nn.train.interrupt import Interrupt
+from minigrad.nn.train.log import Row
 from minigrad.nn.train.metrics import Metrics
 from minigrad.nn.train.scaler import GradScaler
 
@@ -37,18 +38,7 @@ MIN_SCALE = 2.0**-24  # of the loss in float16, in which it is the least number
 
 
 class DivergedError(ArithmeticError):
-    """The loss, or the norm of the gradients, is nan or infinite: no further step can mend that.
-
-    >>> import minigrad as mg
-    >>> from minigrad import nn
-    >>> model = nn.Linear(1, 2)
-    >>> trainer = nn.train.Trainer(model, nn.optim.SGD(model.parameters(), lr=0.1))
-    >>> try:
-    ...     trainer.fit([(mg.full((1, 1), float("nan")), mg.tensor([0]))])
-    ... except DivergedError as error:
-    ...     print(str(error).split(":")[0])
-    the loss is nan in step 1, epoch 1
-    """
+    """The loss, or the norm of the gradients, is nan or infinite: no further step can mend that."""
 
 
 class Trainer:
@@ -181,6 +171,16 @@ class Trainer:
             DivergedError: the loss is nan or infinite, or the norm of the gradients where it is computed, for clipping
                 or the log. The step has not been made.
             KeyboardInterrupt: Ctrl-C, after the state was saved.
+
+        >>> import minigrad as mg
+        >>> from minigrad import nn
+        >>> model = nn.Linear(1, 2)
+        >>> trainer = Trainer(model, nn.optim.SGD(model.parameters(), lr=0.1))
+        >>> try:
+        ...     trainer.fit([(mg.full((1, 1), float("nan")), mg.tensor([0]))])
+        ... except DivergedError as error:
+        ...     print(str(error).split(":")[0])
+        the loss is nan in step 1, epoch 1
         """
         if self._metrics is not None and not isinstance(train, DataLoader):
             raise ValueError(
@@ -192,7 +192,7 @@ class Trainer:
             loader.load_state_dict(self._loader_state)
         self._loader, self._loader_state = loader, None
         self.stop = False
-        with self._told("on_fit_start", "on_fit_end"), self._interrupt, self._keeping_place():
+        with self._fitting():
             while self.epoch < epochs and not self.stop:
                 row = self._epoch(train)
                 if validation is not None:
@@ -472,13 +472,20 @@ class Trainer:
         return True
 
     @contextmanager
-    def _keeping_place(self) -> Iterator[None]:
-        """After an error or a Ctrl-C in the middle of an epoch, have the next `fit` go on there."""
+    def _fitting(self) -> Iterator[None]:
+        """Tell callbacks of the start and the end; after an error or a Ctrl-C the next `fit` goes on in mid-epoch."""
+        self._tell("on_fit_start")
         try:
-            yield
+            with self._interrupt:
+                yield
+        except KeyboardInterrupt as stop:
+            if self.checkpoints is not None and not stop.args:
+                stop.args = (f"stopped after step {self.step}; resume() goes on from {self.checkpoints.folder}",)
+            raise
         finally:
             if self._metrics is not None and self._loader is not None:
                 self._loader_state = self._loader.state_dict()
+            self._tell("on_fit_end")
 
     def _all_seen(self) -> bool:
         """Whether the epoch under way has had all its batches: the loader stands at the next epoch then."""
@@ -499,14 +506,6 @@ class Trainer:
     def _tell(self, event: str, *args: Any) -> None:
         for callback in self.callbacks:
             getattr(callback, event)(self, *args)
-
-    @contextmanager
-    def _told(self, start: str, end: str) -> Iterator[None]:
-        self._tell(start)
-        try:
-            yield
-        finally:
-            self._tell(end)
 
 
 def _summary(metrics: Metrics) -> dict[str, float]:

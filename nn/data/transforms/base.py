@@ -26,8 +26,8 @@ class Transform(ABC):
     A batch comes back as an array where its images are of one size, as a list where they are not. The input is never
     changed; where there is nothing to do, the output may be the input itself, or a view of it.
 
-    Abstract: a subclass defines `apply`, and `draw` if it is random. All draws are made before anything is applied, so
-    they depend on nothing but the generator and the sizes: a list and an array of the same images give the same result.
+    Abstract: a subclass defines `apply`, and `draw` if it is random. All random numbers are drawn before any image is
+    changed, from the generator and the sizes alone: a list and an array of the same images give the same result.
 
     Raises:
         TypeError: images that are not NumPy arrays of these dtypes.

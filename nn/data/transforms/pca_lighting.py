@@ -1,4 +1,4 @@
-"""AlexNet's change of the light."""
+"""AlexNet's random change of colour and brightness."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ IMAGENET_VECTORS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.
 
 
 class PCALighting(Transform):
-    """Each image moved as a whole along the directions in which the colours of the training images vary.
+    """A random colour added to all pixels of an image, along the principal components of the training images' colours.
 
     With the eigenvectors p and eigenvalues l of the 3x3 covariance matrix of the RGB values of all pixels, and numbers
     a drawn from N(0, std^2) once for each image, every pixel gets::
