@@ -100,7 +100,7 @@ def explain_conv(
     geometry = convolution_geometry(xs[2:], ws[2:], stride, padding, dilation, groups, algorithm)
     check_channels(xs[1], ws, geometry.groups)
     out = output_sizes(xs[2:], ws[2:], geometry)
-    check_algorithm(*arrays, ws, geometry)
+    check_algorithm(arrays[0], arrays[1], ws, geometry)
     plans = []
     for kernel in KERNELS:
         name = choice(kernel, xs, ws, geometry, found)
@@ -108,7 +108,7 @@ def explain_conv(
         cost = ALGORITHMS[name].cost(here)
         size = 4 if found == np.float16 else found.itemsize
         bound = error(ALGORITHMS[name].ERROR, here.terms) * _epsilon(found)
-        why = "asked for" if algorithm != "auto" else _reason(candidates(kernel, xs, ws, geometry, found), found)
+        why = "asked for" if algorithm != "auto" else _reason(name, candidates(kernel, xs, ws, geometry, found), found)
         plans.append(KernelPlan(name, why, cost.multiply_adds, here.multiply_adds, size * cost.workspace, bound))
     return ConvExplanation(xs, ws, (xs[0], ws[0], *out), found, *plans)
 
@@ -128,14 +128,14 @@ def _epsilon(dtype: np.dtype) -> float:
     return float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
 
 
-def _reason(costs: dict, dtype: np.dtype) -> str:
-    """Why the first of the costs, by time, was chosen."""
+def _reason(name: str, costs: dict, dtype: np.dtype) -> str:
+    """Why this one of the candidates was chosen."""
     if list(costs) == ["depthwise"]:
         return "a product of matrices would have one column in each group"
-    order = sorted(costs, key=lambda name: costs[name].time)
-    if len(order) == 1:
+    if len(costs) == 1:
         only = "it serves every shape, and none of the others serves this one"
         return only if dtype == np.float32 else f"in {dtype} no algorithm is chosen that rounds more than a sum does"
-    best = costs[order[0]].time
-    rest = ", ".join(f"{name} {costs[name].time / best:.2f}" for name in order[1:])
-    return f"least predicted time; in units of it: {rest}"
+    order = sorted(costs, key=lambda other: costs[other].time)
+    rest = ", ".join(f"{other} {costs[other].time / costs[name].time:.2f}" for other in order if other != name)
+    why = "least predicted time" if name == order[0] else f"rounds less than {order[0]}, which is hardly faster"
+    return f"{why}; predicted, in units of its time: {rest}"

@@ -325,7 +325,13 @@ def test_an_explanation_can_be_read() -> None:
     assert "conv of (8, 64, 56, 56) with (64, 64, 3, 3) -> (8, 64, 56, 56), float32" in text
     assert "forward:         winograd4, 231 M of 925 M multiply-adds" in text
     assert "error below 2.7e-06" in text
-    assert "least predicted time; in units of it: winograd2" in text
+    assert "least predicted time; predicted, in units of its time: winograd2" in text
+    nearly = mg.explain_conv((8, 160, 7, 7), (320, 160, 3, 3), padding=1).forward
+    assert nearly.algorithm == "im2col"
+    assert (
+        "rounds less than winograd4, which is hardly faster; predicted, in units of its time: winograd4 0.9"
+        in nearly.why
+    )
     assert "asked for" in repr(mg.explain_conv((1, 1, 9), (1, 1, 3), algorithm="direct"))
     assert "in float64 no algorithm is chosen that" in repr(mg.explain_conv(numbers(1, 2, 9, 9), numbers(2, 2, 3, 3)))
     assert "none of the others serves this one" in repr(mg.explain_conv((1, 2, 9), (2, 2, 3), stride=2))

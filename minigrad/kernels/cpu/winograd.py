@@ -444,15 +444,15 @@ class Winograd:
     def cost(self, case: Case) -> Cost:
         """Products at every point, and the transforms of image, result and kernels."""
         planes, groups = self.form.points**2, case.geometry.groups
-        count = [-(-o // self.form.outputs) for o in case.out]
-        tiles = case.n * prod(count)
+        rows, columns = (-(-o // self.form.outputs) for o in case.out)
+        tiles = case.n * rows * columns
         v, m, u = planes * tiles * case.c, planes * tiles * case.k, planes * case.c * case.k
         products = planes * tiles * case.c * case.k
         image, result = TRANSFORMS[case.kernel]
-        time = products * PRODUCT + v * image + m * result + u * FILTER + CALLS + ROW * count[0]
-        shape = _block_shape(*count, case.n, planes * (case.c + case.k))
+        time = products * PRODUCT + v * image + m * result + u * FILTER + CALLS + ROW * rows
+        shape = _block_shape(rows, columns, case.n, planes * (case.c + case.k))
         wanted = {dict(zip(KERNELS, ("y", "dx", "dw"), strict=True))[case.kernel]}
-        _, room = _room(self.form, shape, case.n, case.c, case.k, shape != tuple(count), wanted)
+        _, room = _room(self.form, shape, case.n, case.c, case.k, shape != (rows, columns), wanted)
         return Cost(groups * time, groups * products, sum(room.values()))
 
     def conv(self, x: Array, w: Array, b: Array | None, geometry: Geometry, y: Array) -> None:
@@ -480,12 +480,9 @@ class Winograd:
         """The gradient in w into dw (*kernel, C/groups, K)."""
         self.backward(x, None, g, geometry, None, dw)
 
-    def backward(
-        self, x: Array | None, w: Array | None, g: Array, geometry: Geometry, dx: Array | None, dw: Array | None
-    ) -> None:
-        """Both gradients in one go over g, or the one that is not None; they have the same dtype, to sum in."""
-        wanted = dx if dx is not None else dw
-        groups, dtype = geometry.groups, wanted.dtype
+    def backward(self, x: Array, w: Array, g: Array, geometry: Geometry, dx: Array, dw: Array) -> None:
+        """Both gradients in one go over g, of the same dtype to sum in; or one, the other and its factor being None."""
+        groups, dtype = geometry.groups, (dw if dx is None else dx).dtype
         names = {name for name, result in (("dx", dx), ("dw", dw)) if result is not None}
         tiles = self.tiles((dx if x is None else x).shape, g.shape, geometry, dtype, names)
         with workspace() as memory:
