@@ -381,9 +381,8 @@ def test_a_state_of_other_parts_is_refused_and_changes_nothing(tmp_path: Path):
 def test_a_checkpoint_of_another_model_says_where_it_is(tmp_path: Path):
     trainer, train, _ = make(tmp_path)
     trainer.fit(train)
-    other = Trainer(
-        nn.Linear(2, 2), nn.optim.SGD([mg.zeros(2, requires_grad=True)], lr=1), checkpoints=Checkpoints(tmp_path)
-    )
+    model = nn.Linear(2, 2)
+    other = Trainer(model, nn.optim.SGD(model.parameters(), lr=1), checkpoints=Checkpoints(tmp_path))
     with pytest.raises(ValueError, match="the state was saved with") as caught:
         other.resume()
     assert f"while resuming from {tmp_path}" in caught.value.__notes__[-1]
@@ -567,6 +566,20 @@ def test_a_criterion_that_learns_is_part_of_the_state(tmp_path: Path):
         again.resume()
 
 
+def test_the_generator_of_a_layer_is_saved_whatever_its_name():
+    class Noise(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rng = np.random.default_rng(3)
+
+    model = nn.Sequential(Noise(), nn.Linear(2, 2))
+    trainer = Trainer(model, nn.optim.SGD(model.parameters(), lr=1.0))
+    state = trainer.state_dict()
+    expected = model[0].rng.normal()
+    trainer.load_state_dict(state)
+    assert model[0].rng.normal() == expected
+
+
 def test_a_signal_is_never_lost():
     with pytest.raises(KeyboardInterrupt), Interrupt():
         os.kill(os.getpid(), signal.SIGTERM)
@@ -579,6 +592,15 @@ def test_bfloat16_is_refused_at_once():
 
 
 # ---- bad input ------------------------------------------------------------------------------------------------------
+
+
+def test_parts_that_do_not_belong_together():
+    model, other = nn.Linear(2, 2), nn.Linear(2, 2)
+    optimizer, foreign = (nn.optim.SGD(m.parameters(), lr=1.0) for m in (model, other))
+    with pytest.raises(ValueError, match="optimizer must be of the model's parameters, it has none of them"):
+        Trainer(model, foreign)
+    with pytest.raises(ValueError, match="schedule must be of the optimizer that is given, it is of another one"):
+        Trainer(model, optimizer, schedule=nn.schedule.StepLR(foreign, 1))
 
 
 def test_bad_arguments():

@@ -124,6 +124,10 @@ class Trainer:
             raise TypeError("optimizer must take one gradient a step, LBFGS asks for many: call it yourself")
         if isinstance(schedule, ReduceLROnPlateau) and schedule_per != "epoch":
             raise ValueError("schedule_per must be 'epoch' for ReduceLROnPlateau, whose metric there is once an epoch")
+        if not {id(p) for p in model.parameters()} & {id(p) for g in optimizer.param_groups for p in g["params"]}:
+            raise ValueError("optimizer must be of the model's parameters, it has none of them")
+        if schedule is not None and schedule.optimizer is not optimizer:
+            raise ValueError("schedule must be of the optimizer that is given, it is of another one")
         self.model = model
         self.optimizer = optimizer
         self.criterion = CrossEntropyLoss() if criterion is None else criterion
@@ -443,9 +447,9 @@ class Trainer:
             generator.bit_generator.state = kept
 
     def _generators(self) -> list[np.random.Generator]:
-        """Those that layers were given, such as dropout, each once."""
-        found = [getattr(module, "generator", None) for module in self.model.modules()]
-        return list({id(g): g for g in found if g is not None}.values())
+        """Those that layers have, such as a dropout that was given one, each once."""
+        found = [value for module in self.model.modules() for value in vars(module).values()]
+        return list({id(g): g for g in found if isinstance(g, np.random.Generator)}.values())
 
     def save(self) -> None:
         """Write a checkpoint now, if there is a place for them."""
