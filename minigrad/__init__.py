@@ -11,6 +11,7 @@ from minigrad.backend import cuda_is_available, why_no_gpu, xp
 from minigrad.checkpointing import checkpoint
 from minigrad.creation import arange, from_dlpack, full, ones, tensor, zeros
 from minigrad.engine import grad, op
+from minigrad.explain import explain_conv
 from minigrad.functional import hessian, hvp, jacobian, jvp, vjp
 from minigrad.gradmode import enable_grad, is_grad_enabled, no_grad
 from minigrad.graphs import graph
@@ -32,6 +33,7 @@ __all__ = [
     "cuda_is_available",
     "detect_anomaly",
     "enable_grad",
+    "explain_conv",
     "from_dlpack",
     "full",
     "get_rng_state",

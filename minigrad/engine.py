@@ -529,7 +529,8 @@ def backward(y: Tensor, gradient: Any = None, retain_graph: bool | None = None, 
     for node, g in _go_back([y], [gradient], "gradient", None, retain_graph, create_graph).items():
         x = node.target() if node.target is not None else None
         if x is not None:
-            x.grad = g if x.grad is None else x.grad + g  # never in place: a gradient that you hold does not change
+            with np.errstate(all="ignore"):  # as on the way: inf - inf of float16 that overflowed
+                x.grad = g if x.grad is None else x.grad + g  # never in place: one that you hold does not change
 
 
 def grad(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import inspect
+import typing
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -46,8 +48,30 @@ def get(name: str, **options: Any) -> Module:
     >>> models.get("lenet5", num_classes=3).classifier[-1].out_features
     3
     """
+    return _look_up(name)(**options)
+
+
+def options(name: str) -> dict[str, Any]:
+    """The options that `get` takes for a model, and their defaults.
+
+    Raises:
+        ValueError: there is none of that name; suggests the nearest.
+
+    >>> from minigrad import models
+    >>> models.registry.options("resnet20_cifar")
+    {'weights': None, 'num_classes': 10, 'shortcut': 'A', 'in_channels': 3, 'width': 1.0}
+    """
+    factory = _look_up(name)
+    found = dict(inspect.signature(factory).parameters)
+    if found.pop("options", None):  # those of the class, but for the ones without a default, which the factory gives
+        function = factory.func if isinstance(factory, partial) else factory
+        found |= dict(inspect.signature(typing.get_type_hints(function)["return"]).parameters) | found
+    return {key: p.default for key, p in found.items() if p.default is not p.empty}
+
+
+def _look_up(name: str) -> Callable[..., Module]:
     if name not in _BY_NAME:
         near = difflib.get_close_matches(name, _BY_NAME, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "models.names() lists them"
         raise ValueError(f"there is no model {name!r}: {hint}")
-    return _BY_NAME[name](**options)
+    return _BY_NAME[name]

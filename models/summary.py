@@ -21,6 +21,7 @@ from minigrad.nn.parameter import Uninitialized
 from minigrad.nn.undisturbed import undisturbed
 
 WIDTH = 120  # columns of the table at most
+COLUMNS = ("layer", "class", "output", "parameters", "multiply-adds", "bytes", "sees", "stride")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,19 @@ class Row:
     activation_bytes: int  # of its output; 0 if that can take the place of its input
     receptive_field: tuple[int, ...] | None  # in pixels, for each axis of the image; None where it is not known
     effective_stride: tuple[float, ...] | None  # from one element of the output to the next, in pixels
+
+    def cells(self) -> tuple[str, ...]:
+        """The texts of its columns in a table; see `COLUMNS`."""
+        return (
+            self.path,
+            self.layer,
+            _by(self.output_shape),
+            _number(self.parameters),
+            _number(self.multiply_adds),
+            _number(self.activation_bytes),
+            _axes(self.receptive_field),
+            _axes(self.effective_stride),
+        )
 
 
 @dataclass(frozen=True)
@@ -69,20 +83,7 @@ class Summary:
         return json.loads(json.dumps(asdict(self)))
 
     def __str__(self) -> str:
-        cells = [("layer", "class", "output", "parameters", "multiply-adds", "bytes", "sees", "stride")]
-        cells += [
-            (
-                row.path,
-                row.layer,
-                _by(row.output_shape),
-                _number(row.parameters),
-                _number(row.multiply_adds),
-                _number(row.activation_bytes),
-                _axes(row.receptive_field),
-                _axes(row.effective_stride),
-            )
-            for row in self.rows
-        ]
+        cells = [COLUMNS, *(row.cells() for row in self.rows)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         for column, least in ((0, 12), (1, 12)):  # of what is too wide, names are cut first
             over = sum(widths) + 2 * (len(widths) - 1) - WIDTH
@@ -92,24 +93,24 @@ class Summary:
             texts = [_cut(text, width) for text, width in zip(names, widths, strict=True)]
             padded = [t.ljust(w) if i < 2 else t.rjust(w) for i, (t, w) in enumerate(zip(texts, widths, strict=True))]
             lines.append("  ".join(padded).rstrip())
+        rule = "-" * max(map(len, lines))
+        return "\n".join([self.title(), rule, lines[0], rule, *lines[1:], rule, *self.sums()])
+
+    def title(self) -> str:
+        """The first line of the text."""
+        return f"{self.model}, input {_by(self.input_shape)}"
+
+    def sums(self) -> list[str]:
+        """Its last lines."""
         sums = self.totals
         trainable = "all" if sums.trainable_parameters == sums.parameters else f"{sums.trainable_parameters:,}"
         unused = f", {sums.unused_parameters:,} in layers that were not called" if sums.unused_parameters else ""
-        rule = "-" * max(map(len, lines))
-        return "\n".join(
-            [
-                f"{self.model}, input {_by(self.input_shape)}",
-                rule,
-                lines[0],
-                rule,
-                *lines[1:],
-                rule,
-                f"parameters     {sums.parameters:,} ({trainable} trainable{unused}), {sums.parameter_bytes:,} bytes",
-                f"buffers        {sums.buffers:,}",
-                f"multiply-adds  {sums.multiply_adds:,}",
-                f"activations    {sums.activation_bytes:,} bytes, the input included",
-            ]
-        )
+        return [
+            f"parameters     {sums.parameters:,} ({trainable} trainable{unused}), {sums.parameter_bytes:,} bytes",
+            f"buffers        {sums.buffers:,}",
+            f"multiply-adds  {sums.multiply_adds:,}",
+            f"activations    {sums.activation_bytes:,} bytes, the input included",
+        ]
 
 
 def summary(model: Module, input_shape: tuple[int, ...]) -> Summary:

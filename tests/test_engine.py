@@ -644,3 +644,11 @@ def test_a_failed_backward_changes_no_grad() -> None:
     with pytest.raises(RuntimeError, match="changed in place"):
         y.backward(np.ones(1))
     assert x.grad is w.grad is None
+
+
+def test_gradients_that_overflow_add_up_without_a_warning():
+    """As those of float16 do under a GradScaler, which looks at the sum."""
+    x = mg.tensor([0.0], requires_grad=True)
+    for slope in (np.inf, -np.inf):
+        x.backward(mg.tensor([slope], dtype="float32"))
+    assert np.isnan(x.grad.item())

@@ -87,8 +87,9 @@ def test_arguments_come_in_pytorchs_order(name: str) -> None:
     theirs = list(inspect.signature(getattr(torch.nn, name)).parameters.values())
     missing = {"device", "dtype"} | ({"padding_mode"} if name.startswith("ConvTranspose") else set())
     expected = [(p.name, p.default) for p in theirs if p.name not in missing]
-    ours_only = {"AvgPool1d": "divisor_override", **{f"Conv{n}d": "connections" for n in (1, 2, 3)}}
-    more = [(ours_only[name], None)] if name in ours_only else []
+    ours_only = {"AvgPool1d": [("divisor_override", None)]}
+    ours_only |= {f"Conv{n}d": [("connections", None), ("algorithm", "auto")] for n in (1, 2, 3)}
+    more = ours_only.get(name, [])
     assert [(p.name, p.default) for p in ours] == expected + more
 
 

@@ -71,6 +71,13 @@ def test_a_file_that_is_no_log_is_left_alone(tmp_path: Path):
     assert (tmp_path / "log.jsonl").read_text() == "my notes\nmore\n"
 
 
+def test_lines_of_other_kinds_stay(tmp_path: Path):
+    note = '{"kind": "note", "text": "a new disk"}'
+    (tmp_path / "log.jsonl").write_text(f"{note}\n")
+    run([RunLog(tmp_path)])
+    assert (tmp_path / "log.jsonl").read_text().splitlines()[0] == note
+
+
 def test_every_line_is_json_even_of_a_diverging_run(tmp_path: Path):
     log = RunLog(tmp_path)
     trainer = run([log], epochs=1)

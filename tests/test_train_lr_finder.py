@@ -65,3 +65,19 @@ def test_bad_arguments(options: dict, message: str):
     trainer, train, _ = make(clip_norm=None)
     with pytest.raises(ValueError, match=message):
         find_lr(trainer, train, **options)
+
+
+def test_the_first_epoch_is_the_same_after_it():
+    trainer, train, _ = make()
+    trainer.fit(train)
+    searched, train, _ = make()
+    find_lr(searched, train, steps=10)
+    searched.fit(train)
+    same(searched.state_dict(), trainer.state_dict())
+
+
+@pytest.mark.parametrize("batches", [[], iter([(np.zeros((2, 1, 8, 8), "float32"), np.array([0, 1]))])])
+def test_batches_that_end(batches: object):
+    trainer, _, _ = make()
+    with pytest.raises(ValueError, match="batches must give batches from the start again: pass a loader or a list"):
+        find_lr(trainer, batches)  # type: ignore[arg-type]

@@ -91,3 +91,9 @@ def test_bad_input(scores: np.ndarray, labels: list, message: str):
     with pytest.raises(ValueError, match=message):
         metrics.update(scores, labels, 1.0)
     assert (metrics.count, metrics.confusion) == (0, None)
+
+
+def test_one_class_is_refused():
+    """Of one score the highest is always right: an accuracy of 1 whatever the network does."""
+    with pytest.raises(ValueError, match=r"scores must be of 2 classes at least, \(N, C\), got \(4, 1\)"):
+        Metrics().update(np.zeros((4, 1)), np.zeros((4, 1)), 0.5)

@@ -75,6 +75,8 @@ def test_the_schedules_of_the_papers():
     assert isinstance(trainer_of("googlenet_2014").average, nn.averaging.AveragedModel)
     default = trainer_of("default").schedule
     assert default.T_max == 10 * 3  # epochs times steps
+    model, loader = nn.Linear(4, 3), nn.data.DataLoader(pictures(), 4)
+    assert recipe.get("default").make_trainer(model, loader, accumulate=2).schedule.T_max == 10 * 2
 
 
 @pytest.mark.parametrize("name", recipe.names())

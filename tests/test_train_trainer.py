@@ -15,6 +15,7 @@ import minigrad as mg
 from minigrad import models, nn
 from minigrad.nn.data import ArrayDataset, DataLoader
 from minigrad.nn.train import Callback, Checkpoints, DivergedError, EarlyStopping, Trainer
+from minigrad.nn.train.interrupt import Interrupt
 
 
 def blobs(n: int = 96, classes: int = 3, size: int = 8, seed: int = 0) -> ArrayDataset:
@@ -386,6 +387,195 @@ def test_a_checkpoint_of_another_model_says_where_it_is(tmp_path: Path):
     with pytest.raises(ValueError, match="the state was saved with") as caught:
         other.resume()
     assert f"while resuming from {tmp_path}" in caught.value.__notes__[-1]
+
+
+# ---- what goes wrong quietly ----------------------------------------------------------------------------------------
+
+
+class Boom(Callback):
+    """Raise once, after a step or an epoch."""
+
+    def __init__(self, step: int = -1, epoch: int = -1):
+        self.step, self.epoch = step, epoch
+
+    def on_step_end(self, trainer: Trainer, row: dict) -> None:
+        if row["step"] == self.step:
+            self.step = -1
+            raise RuntimeError("boom")
+
+    def on_epoch_end(self, trainer: Trainer, row: dict) -> None:
+        if row["epoch"] == self.epoch:
+            self.epoch = -1
+            raise RuntimeError("boom")
+
+
+@pytest.mark.parametrize("where", [{"step": 8}, {"step": 12}, {"epoch": 2}])
+def test_a_callback_that_raises_costs_no_step_and_no_row(where: dict[str, int]):
+    """12 is the last step of an epoch: the loader stands at the next one."""
+    whole, train, test = make(callbacks=[Boom()])
+    whole.fit(train, test, epochs=3)
+    broken, train, test = make(callbacks=[Boom(**where)])
+    with pytest.raises(RuntimeError, match="boom"):
+        broken.fit(train, test, epochs=3)
+    broken.fit(train, test, epochs=3)
+    same(broken.state_dict(), whole.state_dict())
+
+
+class Keep(Callback):
+    """Take the state at a moment."""
+
+    def __init__(self, event: str, step: int):
+        self.kept: Any = None
+
+        def take(trainer: Trainer, *row: Any) -> None:
+            if trainer.step == step:
+                self.kept = trainer.state_dict()
+
+        setattr(self, event, take)
+
+
+@pytest.mark.parametrize(("event", "step"), [("on_step_end", 6), ("on_epoch_start", 6), ("on_epoch_start", 0)])
+def test_a_state_of_the_edge_of_an_epoch_goes_on_from_there(event: str, step: int):
+    keep = Keep(event, step)
+    whole, train, test = make(callbacks=[keep])
+    whole.fit(train, test, epochs=3)
+    again, train, test = make(callbacks=[Keep("on_fit_start", -1)])
+    again.load_state_dict(keep.kept)
+    again.fit(train, test, epochs=3)
+    for trainer in (whole, again):
+        for row in trainer.history:
+            row["grad_norms"] = {}  # the gradients of the last step are no part of a state
+    if step:
+        same(again.state_dict(), whole.state_dict())
+    else:  # nothing was drawn yet: the loader is that of the new process
+        assert [row["step"] for row in again.history] == [6, 12, 18]
+
+
+def test_a_shuffled_validation_goes_on_as_if_not_interrupted(tmp_path: Path):
+    whole, train, _ = make(callbacks=[])
+    whole.fit(train, DataLoader(blobs(30, seed=1), 7, shuffle=True, seed=3), epochs=3)
+    first, train, _ = make(tmp_path, callbacks=[])
+    first.fit(train, DataLoader(blobs(30, seed=1), 7, shuffle=True, seed=3), epochs=1)
+    second, train, _ = make(tmp_path, callbacks=[])
+    assert second.resume()
+    second.fit(train, DataLoader(blobs(30, seed=1), 7, shuffle=True, seed=3), epochs=3)
+    same(second.history, whole.history)
+
+
+def test_a_loader_that_does_not_fit_changes_nothing():
+    trainer, train, _ = make(callbacks=[Boom(step=2)])
+    with pytest.raises(RuntimeError):
+        trainer.fit(train)
+    other = DataLoader(blobs(), 4)
+    before = trainer.state_dict()
+    with pytest.raises(ValueError, match="state is of another loader: its batch_size is 16, here it is 4"):
+        trainer.fit(other)
+    same(trainer.state_dict(), before)
+
+
+def test_numbers_that_callbacks_add_may_be_of_any_kind(tmp_path: Path):
+    class Add(Callback):
+        def on_epoch_end(self, trainer: Trainer, row: dict) -> None:
+            row |= {"f1": np.float32(0.5), "errors": 7, "right": np.int64(9)}
+
+    trainer, train, _ = make(tmp_path, callbacks=[Add()])
+    trainer.fit(train)
+    expected = {"f1": 0.5, "errors": 7, "right": 9}
+    assert expected.items() <= nn.train.read_log(tmp_path / "log.jsonl")[-1].items()
+    assert expected.items() <= trainer.checkpoints.metrics()[6].items()  # type: ignore[union-attr]
+
+
+def test_parameters_that_are_not_trained_do_not_count_in_the_clipping():
+    """Their gradients, which nobody resets, would grow from step to step, and shrink the others."""
+    images, labels = blobs(16).arrays
+    weights = []
+    for frozen in (False, True):
+        mg.manual_seed(0)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.Linear(8, 3))
+        model[1].requires_grad_(not frozen)
+        trainer = Trainer(model, nn.optim.SGD(model[2].parameters(), lr=0.1), clip_norm=0.1, accumulate=2)
+        trainer.fit([(images, labels)] * 6)
+        weights.append(model[2].weight.detach().numpy())
+    assert weights[0].tobytes() == weights[1].tobytes()
+
+
+class Kink(nn.Module):
+    """Whose loss is a number, and whose gradient is none: that of a root in 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(64, 3)
+
+    def forward(self, x: mg.Tensor) -> mg.Tensor:
+        z = self.linear(x.reshape(-1, 64))
+        return z + mg.sqrt(z * 0)
+
+
+def test_a_gradient_that_is_no_number_ends_the_training_before_the_step():
+    model = Kink()
+    before = model.state_dict()
+    trainer = Trainer(model, nn.optim.SGD(model.parameters(), lr=0.1), clip_norm=1.0)
+    with pytest.raises(DivergedError, match="the norm of the gradients is nan in step 1, epoch 1: lower the learning"):
+        trainer.fit([blobs(8).arrays])
+    same(model.state_dict(), before)
+
+
+def test_steps_that_float16_leaves_out_for_ever_end_the_training():
+    model = Kink()
+    before = model.state_dict()
+    trainer = Trainer(model, nn.optim.SGD(model.parameters(), lr=0.1), autocast="float16", accumulate=2)
+    with pytest.raises(DivergedError, match="the gradients overflow at any scale in step 41, epoch 1"):
+        trainer.fit([blobs(8).arrays] * 300)
+    same(model.state_dict(), before)
+
+
+def test_many_views_of_which_none_is_likely():
+    """The logarithm of a mean of probabilities that are all 0 in float32."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False))
+    model.load_state_dict({"1.weight": [[0.0] * 4, [100.0] * 4]})
+    trainer = Trainer(model, nn.optim.SGD(model.parameters(), lr=0.1))
+    views = np.ones((1, 3, 1, 2, 2), np.float32)
+    for labels in (np.array([0]), np.array([[1.0, 0.0]], np.float32)):
+        assert trainer.evaluate([(views, labels)]).loss == 400
+
+
+def test_a_criterion_that_learns_is_part_of_the_state(tmp_path: Path):
+    class Warm(nn.Module):
+        """Cross entropy at a temperature that is learned."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.heat = nn.Parameter([1.0])
+
+        def forward(self, x: mg.Tensor, labels: mg.Tensor) -> mg.Tensor:
+            return mg.cross_entropy(x * self.heat, labels)
+
+    def warm() -> Trainer:
+        mg.manual_seed(0)
+        model, criterion = nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), Warm()
+        optimizer = nn.optim.SGD([*model.parameters(), *criterion.parameters()], lr=0.1)
+        return Trainer(model, optimizer, criterion, checkpoints=Checkpoints(tmp_path), accumulate=2)
+
+    trainer = warm()
+    trainer.fit([blobs(16).arrays] * 4)
+    again = warm()
+    assert again.resume()
+    same(again.criterion.state_dict(), trainer.criterion.state_dict())  # type: ignore[attr-defined]
+    assert again.criterion.heat.item() != 1  # type: ignore[attr-defined]
+    again.criterion = mg.cross_entropy
+    with pytest.raises(ValueError, match="the state was saved with another kind of criterion"):
+        again.resume()
+
+
+def test_a_signal_is_never_lost():
+    with pytest.raises(KeyboardInterrupt), Interrupt():
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_bfloat16_is_refused_at_once():
+    model = nn.Linear(2, 2)
+    with pytest.raises(TypeError, match="autocast to bfloat16 needs tensors that hold it"):
+        Trainer(model, nn.optim.SGD(model.parameters(), lr=1.0), autocast="bfloat16")
 
 
 # ---- bad input ------------------------------------------------------------------------------------------------------

@@ -34,15 +34,17 @@ from typing import Any
 import numpy as np
 
 from minigrad import backend
-from minigrad.backend import given, kernels, shape_of
+from minigrad.backend import device_of, given, kernels, raw, shape_of
 from minigrad.engine import op
+from minigrad.kernels.cpu.conv import ALGORITHMS as CPU
 from minigrad.ops.index import index_set
 from minigrad.ops.padding import pad
 from minigrad.ops.shape import broadcast_to
 from minigrad.ops.shape import flip as flip_axes
 from minigrad.window import Geometry, Sizes, of_rank, output_sizes, paddings, per_axis, shape_argument
 
-ALGORITHMS = ("auto", "im2col", "direct")
+ALGORITHMS = ("auto", *CPU)
+ON_CUDA = ("auto", "im2col", "direct")
 MODES = ("zeros", "constant", "reflect", "replicate", "circular", "symmetric")
 
 
@@ -66,6 +68,14 @@ _conv.vjp(
     w=lambda g, x, geometry, w_shape: _conv_weight(x, g, geometry, w_shape),
     b=lambda g: channel_sum(g),
 )
+
+
+def _both(g: Any, x: Any, w: Any, geometry: Geometry) -> tuple:
+    return kernels(g).conv_backward(x, w, g, geometry)
+
+
+_conv.vjp_joint("x", "w", rule=_both)
+_conv.vjp_joint("x", "w", "b", rule=lambda g, x, w, geometry: (*_both(g, x, w, geometry), channel_sum(g)))
 _conv_input.vjp(
     w=lambda u, g, geometry, w_shape: _conv_weight(u, g, geometry, w_shape),
     g=lambda u, w, geometry: _conv(u, w, None, geometry),
@@ -104,6 +114,18 @@ def convolution_geometry(
     return Geometry(steps, paddings(padding, sizes, kernel, steps, apart), apart, count, algorithm)
 
 
+def check_algorithm(x: Any, w: Any, w_shape: Sizes, geometry: Geometry) -> None:
+    """The algorithm asked for must exist where the arrays are, and be able to compute a convolution of such shapes."""
+    name = geometry.algorithm
+    if name != "auto" and device_of(x) == "cuda":
+        if name not in ON_CUDA:
+            raise ValueError(f"algorithm={name!r} is one of the CPU's; on CUDA there are {ON_CUDA}")
+    elif name != "auto":
+        dtype = np.result_type(*(array.dtype for array in map(raw, (x, w)) if hasattr(array, "dtype")))
+        if why := CPU[name].refusal(w_shape, geometry, dtype):
+            raise ValueError(f"algorithm={name!r} cannot compute this convolution: {why}")
+
+
 def check_shapes(name: str, xs: tuple, ws: tuple, weight: str = "(K, C/groups, *kernel)") -> None:
     """x (N, C, *spatial) and a weight with as many spatial axes and a kernel that is not empty."""
     if len(xs) < 3 or len(xs) != len(ws):
@@ -115,7 +137,8 @@ def check_shapes(name: str, xs: tuple, ws: tuple, weight: str = "(K, C/groups, *
         raise ValueError(f"the kernel must have at least one element along each axis, got a weight of shape {ws}")
 
 
-def _check_channels(channels: int, ws: tuple, groups: int) -> None:
+def check_channels(channels: int, ws: tuple, groups: int) -> None:
+    """As many channels as the kernels see, and kernels that the groups divide."""
     if ws[0] % groups or channels != ws[1] * groups:
         raise ValueError(
             f"x has {channels} channels, but a weight of shape {ws} with groups={groups} expects {ws[1]} * {groups} = "
@@ -209,8 +232,14 @@ def conv(
         flip: whether to mirror the kernel along every spatial axis first: the convolution of mathematics.
         connections: a table instead of groups: for each of the K kernels the input channels it sees. There is one
             kernel of weights for each link, in the order of the table, and none for links that are absent.
-        algorithm: "im2col" (windows unrolled to rows, one matrix product a block), "direct" (tap by tap), or "auto",
-            which chooses from shapes and dtype.
+        algorithm: who computes it and its gradients. "auto" chooses from shapes and dtype what is predicted to take the
+            least time; `explain_conv` says what, why, and how exact it is. One of these is taken as it is, or an error:
+            "im2col" (windows unrolled to rows, one matrix product a block), "direct" (tap by tap), "depthwise" (tap by
+            tap without sums over channels), and in floating point Winograd's for two spatial axes: "winograd4" and
+            "winograd2" (3x3, tiles of 4x4 and 2x2 outputs), "winograd5" (5x5), "winograd_s2" (3x3, stride 2),
+            "space_to_depth" (what has three taps for each stride: 11x11 with stride 4), and "fft" (very large kernels).
+            "auto" takes these in float32 only; they spread an inf or nan over some more outputs than the formula does.
+            On CUDA there are "auto", "im2col" and "direct".
 
     Returns:
         (N, K, *out), where out is `output_size(spatial, kernel, ...)`.
@@ -245,7 +274,8 @@ def conv(
     ws = shape_of(weight)
     check_shapes("conv", xs, ws)
     geometry = convolution_geometry(xs[2:], ws[2:], stride, padding, dilation, groups, algorithm)
-    _check_channels(xs[1], ws, geometry.groups)
+    check_channels(xs[1], ws, geometry.groups)
+    check_algorithm(x, weight, ws, geometry)
     check_bias(bias, ws[0])
     output_sizes(xs[2:], ws[2:], geometry)
     x, pairs = _bordered(x, geometry.padding, padding_mode, padding_value)
@@ -310,7 +340,7 @@ def conv_input(weight, g, input_shape, *, stride=1, padding=0, dilation=1, group
     """
     weight, g, xs = given(weight), given(g), shape_argument("input_shape", input_shape)
     options = (stride, padding, dilation, groups, algorithm)
-    return _conv_input(weight, g, _checked_geometry("conv_input", xs, shape_of(weight), g, *options), xs)
+    return _conv_input(weight, g, _checked_geometry("conv_input", xs, shape_of(weight), g, weight, *options), xs)
 
 
 def conv_weight(x, g, weight_shape, *, stride=1, padding=0, dilation=1, groups=1, algorithm="auto"):
@@ -336,16 +366,17 @@ def conv_weight(x, g, weight_shape, *, stride=1, padding=0, dilation=1, groups=1
     """
     x, g, ws = given(x), given(g), shape_argument("weight_shape", weight_shape)
     options = (stride, padding, dilation, groups, algorithm)
-    return _conv_weight(x, g, _checked_geometry("conv_weight", shape_of(x), ws, g, *options), ws)
+    return _conv_weight(x, g, _checked_geometry("conv_weight", shape_of(x), ws, g, x, *options), ws)
 
 
-def _checked_geometry(name, xs, ws, g, stride, padding, dilation, groups, algorithm):
+def _checked_geometry(name, xs, ws, g, other, stride, padding, dilation, groups, algorithm):
     check_shapes(name, xs, ws)
     geometry = convolution_geometry(xs[2:], ws[2:], stride, padding, dilation, groups, algorithm)
-    _check_channels(xs[1], ws, geometry.groups)
+    check_channels(xs[1], ws, geometry.groups)
     expected = (xs[0], ws[0], *output_sizes(xs[2:], ws[2:], geometry))
     if shape_of(g) != expected:
         raise ValueError(
             f"g must have the shape that conv gives for x {xs} and weight {ws}, {expected}, got {shape_of(g)}"
         )
+    check_algorithm(g, other, ws, geometry)
     return geometry

@@ -12,6 +12,7 @@ from minigrad.nn import init
 from minigrad.nn.layers.images import expect_images
 from minigrad.nn.module import Module
 from minigrad.nn.parameter import Parameter, Uninitialized, UninitializedParameter
+from minigrad.ops.conv import ALGORITHMS
 from minigrad.window import Geometry, explain, paddings, per_axis
 
 Size = int | tuple[int, ...]
@@ -120,6 +121,7 @@ class ConvNd(Convolution):
         padding_mode: "zeros", "reflect", "replicate", "circular" or "symmetric".
         connections: a table in place of groups, which PyTorch does not have: for each output channel the input channels
             it sees. Links that are absent have no weights.
+        algorithm: who computes it, as for `minigrad.conv`; PyTorch does not have it.
 
     Attributes:
         weight: (out_channels, in_channels/groups, *kernel_size), drawn from U(-1/sqrt(n), 1/sqrt(n)), where n is the
@@ -155,10 +157,14 @@ class ConvNd(Convolution):
         bias: bool = True,
         padding_mode: str = "zeros",
         connections: Sequence[Sequence[int]] | None = None,
+        algorithm: str = "auto",
     ):
+        if algorithm not in ALGORITHMS:
+            raise ValueError(f"algorithm must be one of {ALGORITHMS}, got {algorithm!r}")
         if connections is not None:
             self.check_connections(connections, in_channels, out_channels, groups)
         self.connections = None if connections is None else tuple(map(tuple, connections))
+        self.algorithm = algorithm
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode)
 
     @staticmethod
@@ -223,13 +229,14 @@ class ConvNd(Convolution):
             groups=self.groups,
             padding_mode=self.padding_mode,
             connections=self.connections,
+            algorithm=self.algorithm,
         )
 
     def extra_repr(self) -> str:
         """The arguments, as PyTorch shows them; of a table of connections, how many links it has."""
-        if self.connections is None:
-            return super().extra_repr()
-        return f"{super().extra_repr()}, connections={len(self.weight)} links"
+        text = super().extra_repr()
+        text += "" if self.connections is None else f", connections={len(self.weight)} links"
+        return text + (f", algorithm={self.algorithm}" if self.algorithm != "auto" else "")
 
     def explain_size(self, shape: tuple[int, ...]) -> str:
         """The formula of the output size with its numbers."""

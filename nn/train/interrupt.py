@@ -39,10 +39,12 @@ class Interrupt:
             self._before = {number: signal.signal(number, self._note) for number in self.SIGNALS}
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
+        if kind is None:
+            self.check()  # a signal after the last check is not lost
 
     def check(self, save: Callable[[], bool] = lambda: True) -> None:
         """Raise KeyboardInterrupt if a signal has come, after calling `save`; not yet where that returns False."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from minigrad.checks import positive, positive_int
+from minigrad.nn.data.loader import DataLoader
 from minigrad.nn.train.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def find_lr(
     The rate of step t is `start * (end / start) ** (t / (steps - 1))`. The loss is smoothed, m = smoothing * m +
     (1 - smoothing) * loss, divided by 1 - smoothing ** (t + 1); the run ends early where it is nan or above four times
     its least value. The suggestion is the rate at which it falls most steeply over log(lr). Afterwards the model, the
-    optimizer and the random numbers are as before.
+    optimizer, the random numbers and the place of a loader are as before.
 
     Args:
         trainer: whose model, optimizer, loss and clipping are used; not its schedule, average or callbacks.
@@ -51,7 +52,7 @@ def find_lr(
         smoothing: from 0 (none) to below 1.
 
     Raises:
-        ValueError: an argument out of its range, or a loss that is not finite from the start.
+        ValueError: an argument out of its range, no batches, or a loss that is not finite from the start.
 
     Source: L. N. Smith: Cyclical Learning Rates for Training Neural Networks, WACV 2017, section 3.3.
 
@@ -75,6 +76,7 @@ def find_lr(
     if not 0 <= smoothing < 1:
         raise ValueError(f"smoothing must be at least 0 and below 1, got {smoothing}")
     before = copy.deepcopy(trainer.state_dict())
+    place = batches.state_dict() if isinstance(batches, DataLoader) else None
     probe = copy.copy(trainer)
     probe.schedule = probe.average = probe.checkpoints = None
     probe.callbacks = []
@@ -87,25 +89,28 @@ def find_lr(
         for t in range(steps):
             if (batch := next(source, None)) is None:
                 source = iter(batches)
-                batch = next(source)
+                if (batch := next(source, None)) is None:
+                    raise ValueError("batches must give batches from the start again: pass a loader or a list of some")
             lr = start * (end / start) ** (t / (steps - 1))
             for group in trainer.optimizer.param_groups:
                 group["lr"] = lr
             probe._metrics = Metrics()
-            trainer.optimizer.zero_grad()
+            probe._zero_grad()
             try:
                 loss, n = probe._backward(*batch)
+                probe._step([(loss, n)])
             except ArithmeticError:
                 break
-            probe._step([(loss, n)])
             mean = smoothing * mean + (1 - smoothing) * loss
             lrs.append(lr)
             losses.append(mean / (1 - smoothing ** (t + 1)))
             if losses[-1] > 4 * min(losses):
                 break
     finally:
-        trainer.optimizer.zero_grad()
+        probe._zero_grad()
         trainer.load_state_dict(before)
+        if place is not None:
+            batches.load_state_dict(place)  # type: ignore[attr-defined]
     if len(lrs) < 3:
         raise ValueError(
             f"the loss diverges at once, at a learning rate of {start:g}: begin lower, or look at the data"

@@ -24,7 +24,7 @@ def rank_of_label(scores: Any, labels: Any) -> np.ndarray:
         labels: integers (N,), or probabilities (N, C), of which the most probable class counts.
 
     Raises:
-        ValueError: other shapes, or a label outside 0 ... C - 1.
+        ValueError: other shapes, fewer than 2 classes, or a label outside 0 ... C - 1.
 
     >>> rank_of_label([[0.1, 0.7, 0.2], [0.1, 0.7, 0.2]], [1, 0]).tolist()
     [0, 2]
@@ -34,6 +34,8 @@ def rank_of_label(scores: Any, labels: Any) -> np.ndarray:
         raise ValueError(f"scores must be (N, C) and labels (N,) or (N, C), got {scores.shape} and {labels.shape}")
     labels = hard(labels)
     n, classes = scores.shape
+    if classes < 2:
+        raise ValueError(f"scores must be of 2 classes at least, (N, C), got {scores.shape}: one is always the highest")
     if n and not 0 <= labels.min() <= labels.max() < classes:
         raise ValueError(f"labels must be from 0 to {classes - 1}, got {labels.min()} to {labels.max()}")
     own = scores[np.arange(n), labels][:, None]

@@ -228,7 +228,8 @@ class Recipe:
         """A trainer for a model, ready to `fit` for the recipe's epochs; `options` go to `Trainer` and win."""
         self.fit_model(model)
         given = dict(self.trainer)
-        steps = -(-len(loader) // given.get("accumulate", 1)) * self.epochs
+        accumulate = {**given, **options}.get("accumulate", 1)
+        steps = -(-len(loader) // accumulate) * self.epochs
         counts = {"epochs": self.epochs, "steps": steps}
         table = dict(self.optimizer)
         spare = not table.pop("decay_norms_and_biases", True)

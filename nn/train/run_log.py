@@ -54,7 +54,7 @@ class RunLog(Callback):
         kept = [
             row
             for row in rows
-            if row["step"] <= trainer.step and (row["kind"] == "step" or row["epoch"] <= trainer.epoch)
+            if row.get("step", 0) <= trainer.step and (row["kind"] != "epoch" or row["epoch"] <= trainer.epoch)
         ]
         with replacing(self.path) as file:
             file.write("".join(json.dumps(row) + "\n" for row in kept).encode())
@@ -68,7 +68,7 @@ class RunLog(Callback):
         """Add a line, and write the table anew."""
         self._add({"kind": "epoch", **row})
         text = io.StringIO(newline="")
-        rows = [*trainer.history, row]
+        rows = trainer.history
         names = dict.fromkeys(name for r in rows for name, value in r.items() if not isinstance(value, dict))
         writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
@@ -78,4 +78,4 @@ class RunLog(Callback):
 
     def _add(self, row: Row) -> None:
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+            file.write(json.dumps(row, default=float) + "\n")  # of numbers of NumPy

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -33,10 +34,22 @@ from minigrad.nn.train.metrics import Metrics
 from minigrad.nn.train.scaler import GradScaler
 
 VERSION = 1  # of the state
+MIN_SCALE = 2.0**-24  # of the loss in float16, in which it is the least number
 
 
 class DivergedError(ArithmeticError):
-    """The loss is nan or infinite: no further step can mend that."""
+    """The loss, or the norm of the gradients, is nan or infinite: no further step can mend that.
+
+    >>> import minigrad as mg
+    >>> from minigrad import nn
+    >>> model = nn.Linear(1, 2)
+    >>> trainer = nn.train.Trainer(model, nn.optim.SGD(model.parameters(), lr=0.1))
+    >>> try:
+    ...     trainer.fit([(mg.full((1, 1), float("nan")), mg.tensor([0]))])
+    ... except DivergedError as error:
+    ...     print(str(error).split(":")[0])
+    the loss is nan in step 1, epoch 1
+    """
 
 
 class Trainer:
@@ -51,7 +64,7 @@ class Trainer:
             every step of the optimizer.
         monitor: the entry of an epoch's row that `ReduceLROnPlateau` looks at.
         accumulate: so many batches make one step. The gradient is that of the mean loss over all their samples, as if
-            they were one batch.
+            they were one batch; a criterion with class weights takes the mean by weight within each batch only.
         clip_norm, clip_value: limits for the norm of all gradients together, and for each number in them.
         average: an average of the weights, such as `nn.averaging.EMA(model)`: updated after each step, and used for
             evaluation.
@@ -66,7 +79,8 @@ class Trainer:
         log_every: every so many steps `on_step_end` gets the norm of the gradients too.
 
     Attributes:
-        epoch, step: how many epochs and steps of the optimizer are done.
+        epoch, step: how many epochs and steps of the optimizer are done. Steps that float16 leaves out, because the
+            gradients overflow, count too: the schedule ends where it would have ended without them.
         history: the row of each epoch, a dict with "epoch", "step", "lr", "train_loss", "train_top1", "train_top5", the
             same with "val_" if there is a validation set, "seconds" and "images_per_second" of the training, and
             "grad_norms", the norm of each parameter's gradient in the last step. Training accuracies are taken during
@@ -132,6 +146,7 @@ class Trainer:
         self.clip_value = clip_value if clip_value is None else positive("clip_value", clip_value)
         self.average = average
         self.autocast = one_of("autocast", autocast, [None, "float16", "bfloat16"])
+        mg.autocast(autocast or "float16")  # it refuses what it cannot do
         self.scaler = GradScaler(enabled=autocast == "float16")
         self.aux_weight = at_least_zero("aux_weight", aux_weight)
         self.to_scores = to_scores
@@ -145,6 +160,7 @@ class Trainer:
         self.stop = False
         self._metrics: Metrics | None = None  # of the epoch under way
         self._seconds = 0.0  # that it has taken
+        self._last_lr = self.lr  # of the last step
         self._loader: DataLoader | None = None
         self._loader_state: dict[str, Any] | None = None  # for the loader of the next fit
         self._interrupt = Interrupt()
@@ -163,39 +179,32 @@ class Trainer:
             The rows of all epochs so far, `history`.
 
         Raises:
-            DivergedError: the loss is nan or infinite.
+            DivergedError: the loss is nan or infinite, or the norm of the gradients where it is computed, for clipping
+                or the log. The step has not been made.
             KeyboardInterrupt: Ctrl-C, after the state was saved.
-
-        >>> import minigrad as mg
-        >>> from minigrad import nn
-        >>> model = nn.Linear(1, 2)
-        >>> trainer = Trainer(model, nn.optim.SGD(model.parameters(), lr=0.1))
-        >>> try:
-        ...     trainer.fit([(mg.full((1, 1), float("nan")), mg.tensor([0]))])
-        ... except DivergedError as error:
-        ...     print(str(error).split(":")[0])
-        the loss is nan in step 1, epoch 1
         """
         if self._metrics is not None and not isinstance(train, DataLoader):
             raise ValueError(
                 f"train must be a DataLoader to go on in the middle of epoch {self.epoch + 1}, "
                 f"got {type(train).__name__}"
             )
-        self._loader = train if isinstance(train, DataLoader) else None
-        if self._loader_state is not None and self._loader is not None:
-            self._loader.load_state_dict(self._loader_state)
-        self._loader_state = None
+        loader = train if isinstance(train, DataLoader) else None
+        if self._loader_state is not None and loader is not None:
+            loader.load_state_dict(self._loader_state)
+        self._loader, self._loader_state = loader, None
         self.stop = False
         with self._fitting():
             while self.epoch < epochs and not self.stop:
                 row = self._epoch(train)
                 if validation is not None:
+                    if isinstance(validation, DataLoader) and validation is not train:
+                        validation.set_epoch(self.epoch)  # its draws too are the same after a restart
                     row |= {f"val_{name}": v for name, v in _summary(self.evaluate(validation)).items()}
                 if self.schedule is not None and self.schedule_per == "epoch":
                     self._step_schedule(row)
                 self.epoch += 1
+                self.history.append(row)  # first: a callback that raises does not take the epoch back
                 self._tell("on_epoch_end", row)
-                self.history.append(row)
                 if self.epoch % self.save_every == 0 or self.epoch >= epochs or self.stop or self._interrupt.noted:
                     self.save()
                 self._interrupt.check()
@@ -204,33 +213,32 @@ class Trainer:
     def _epoch(self, train: Iterable[Any]) -> Row:
         """Train on all batches that are left of this epoch."""
         if self._metrics is None:
-            self._metrics, self._seconds = Metrics(), 0.0
             self._tell("on_epoch_start")
+            self._metrics, self._seconds = Metrics(), 0.0
+        elif self._all_seen():
+            train = ()  # it was stopped after its last batch
         self.model.train()
         before, start = self._seconds, time.perf_counter()
         group: list[tuple[float, int]] = []  # the loss and the size of each batch of the step under way
-        lr = self.lr
         for images, labels in train:
             if not group:
-                self.optimizer.zero_grad()
+                self._zero_grad()
             group.append(self._backward(images, labels))
             if len(group) == self.accumulate:
-                lr = self.lr
                 self._step(group)
                 group = []
                 self._seconds = before + time.perf_counter() - start
                 self._interrupt.check(self._save_within_epoch)
         if group:
-            lr = self.lr
             self._step(group)
         self._seconds = before + time.perf_counter() - start
         if not self._metrics.count:
             raise ValueError("train has no batches: a generator can be used up only once, pass a loader or a list")
-        row: Row = {"epoch": self.epoch + 1, "step": self.step, "lr": lr}
+        row: Row = {"epoch": self.epoch + 1, "step": self.step, "lr": self._last_lr}
         row |= {f"train_{name}": value for name, value in _summary(self._metrics).items()}
         row |= {"seconds": self._seconds, "images_per_second": self._metrics.count / self._seconds}
         row["grad_norms"] = utils.grad_norms(self.model)
-        self.optimizer.zero_grad()  # the memory is of use in the validation
+        self._zero_grad()  # the memory is of use in the validation
         self._metrics = None
         return row
 
@@ -245,10 +253,7 @@ class Trainer:
                 loss = loss + self.aux_weight * self.criterion(other, labels)
         value, n = loss.item(), len(images)
         if not math.isfinite(value):
-            raise DivergedError(
-                f"the loss is {value} in step {self.step + 1}, epoch {self.epoch + 1}: lower the learning rate "
-                f"({self.lr:g}), clip the gradients (clip_norm=1.0), or look for bad values in the data"
-            )
+            raise self._diverged(f"the loss is {value}")
         self.scaler.scale(loss if self.accumulate == 1 else loss * n).backward()
         self._metrics.update(self.to_scores(main.detach()), labels, value)  # type: ignore[union-attr]
         return value, n
@@ -256,27 +261,44 @@ class Trainer:
     def _step(self, group: list[tuple[float, int]]) -> None:
         """Move the parameters by the gradients of a group of batches."""
         samples = sum(n for _, n in group)
+        parameters = [p for g in self.optimizer.param_groups for p in g["params"]]
         self.scaler.unscale_(self.optimizer)
         if self.accumulate > 1:
             with no_grad():
-                for p in self.model.parameters():
+                for p in parameters:
                     if p.grad is not None:
                         p.grad *= 1 / samples
+        self._last_lr = self.lr
         row = {"epoch": self.epoch + 1, "step": self.step + 1, "lr": self.lr}
         row["loss"] = sum(loss * n for loss, n in group) / samples
         if self.clip_norm is not None or self.clip_value is not None or (self.step + 1) % self.log_every == 0:
             limit = math.inf if self.clip_norm is None else self.clip_norm
-            row["grad_norm"] = utils.clip_grad_norm_(self.model.parameters(), limit).item()
+            row["grad_norm"] = utils.clip_grad_norm_(parameters, limit).item()
+            if not (math.isfinite(row["grad_norm"]) or self.scaler.is_enabled()):
+                raise self._diverged(f"the norm of the gradients is {row['grad_norm']}")
             if self.clip_value is not None:
-                utils.clip_grad_value_(self.model.parameters(), self.clip_value)
+                utils.clip_grad_value_(parameters, self.clip_value)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        if self.scaler.get_scale() < MIN_SCALE:
+            raise self._diverged("the gradients overflow at any scale")
         self.step += 1
         if self.average is not None:
             self.average.update(self.model)
         if self.schedule is not None and self.schedule_per == "step":
             self._step_schedule(row)
         self._tell("on_step_end", row)
+
+    def _diverged(self, what: str) -> DivergedError:
+        return DivergedError(
+            f"{what} in step {self.step + 1}, epoch {self.epoch + 1}: lower the learning rate ({self.lr:g}), clip the "
+            f"gradients (clip_norm=1.0), or look for bad values in the data"
+        )
+
+    def _zero_grad(self) -> None:
+        """Also of parameters that the optimizer does not have, whose gradients would grow from step to step."""
+        self.optimizer.zero_grad()
+        self.model.zero_grad()
 
     def _step_schedule(self, row: Row) -> None:
         if isinstance(self.schedule, ReduceLROnPlateau):
@@ -305,7 +327,7 @@ class Trainer:
             for images, labels in batches:
                 images, labels = self.placed(images, labels)
                 if images.ndim == 5:
-                    scores = mg.log(self._probabilities(images))
+                    scores = self._log_probabilities(images)
                     loss = mg.cross_entropy(scores, labels)
                 else:
                     with self._autocasting():
@@ -319,7 +341,7 @@ class Trainer:
     def predict(self, images: Any) -> np.ndarray:
         """The probability of each class, float32 (N, C): of images (N, C, H, W), or views (N, views, C, H, W)."""
         with self.evaluating():
-            return self._probabilities(self.placed(images)[0]).to("cpu").numpy()
+            return mg.exp(self._log_probabilities(self.placed(images)[0])).to("cpu").numpy()
 
     @contextmanager
     def evaluating(self) -> Iterator[Module]:
@@ -334,11 +356,13 @@ class Trainer:
             for module, mode in modes:
                 module.training = mode
 
-    def _probabilities(self, images: Tensor) -> Tensor:
+    def _log_probabilities(self, images: Tensor) -> Tensor:
+        """The logarithm of the mean over the views, finite also where each probability is too small for a float."""
         views = images.shape[1] if images.ndim == 5 else 1
         with self._autocasting():
             scores = self.to_scores(self.model(images.reshape(-1, *images.shape[-3:])))
-        return mg.softmax(scores.to("float32"), axis=1).reshape(-1, views, scores.shape[1]).mean(axis=1)
+        logs = mg.log_softmax(scores.to("float32"), axis=1).reshape(-1, views, scores.shape[1])
+        return mg.logsumexp(logs, axis=1) - math.log(views)
 
     def _autocasting(self) -> Any:
         return nullcontext() if self.autocast is None else mg.autocast(self.autocast)
@@ -357,6 +381,7 @@ class Trainer:
             "epoch": self.epoch,
             "step": self.step,
             "model": self.model.state_dict(),
+            "criterion": self.criterion.state_dict() if isinstance(self.criterion, Module) else None,
             "optimizer": self.optimizer.state_dict(),
             "schedule": None if self.schedule is None else self.schedule.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
@@ -364,6 +389,7 @@ class Trainer:
             "callbacks": [[type(callback).__name__, callback.state_dict()] for callback in self.callbacks],
             "metrics": None if self._metrics is None else self._metrics.state_dict(),
             "seconds": self._seconds,
+            "last_lr": self._last_lr,
             "history": [dict(row) for row in self.history],
             "loader": self._loader_state if self._loader is None else self._loader.state_dict(),
             "random": mg.get_rng_state(),
@@ -381,6 +407,8 @@ class Trainer:
         for part in ("schedule", "average"):
             if (state[part] is None) != (getattr(self, part) is None):
                 raise ValueError(f"the state was saved {'without' if state[part] is None else 'with'} a {part}")
+        if (state["criterion"] is None) == isinstance(self.criterion, Module):
+            raise ValueError("the state was saved with another kind of criterion: one is a Module, one a function")
         ours, theirs = [type(c).__name__ for c in self.callbacks], [name for name, _ in state["callbacks"]]
         if ours != theirs or len(self._generators()) != len(state["generators"]):
             raise ValueError(f"the state was saved with the callbacks {theirs}, the trainer has {ours}")
@@ -393,6 +421,8 @@ class Trainer:
 
     def _load(self, state: Mapping[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
+        if isinstance(self.criterion, Module):
+            self.criterion.load_state_dict(state["criterion"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])
@@ -406,6 +436,7 @@ class Trainer:
             self._metrics = Metrics()
             self._metrics.load_state_dict(state["metrics"])
         self.epoch, self.step, self._seconds = state["epoch"], state["step"], state["seconds"]
+        self._last_lr = state["last_lr"]
         self.history = [dict(row) for row in state["history"]]
         self._loader, self._loader_state = None, state["loader"]
         mg.set_rng_state(state["random"])
@@ -421,7 +452,7 @@ class Trainer:
         """Write a checkpoint now, if there is a place for them."""
         if self.checkpoints is not None:
             last = self.history[-1] if self.history and self._metrics is None else {}
-            numbers = {name: value for name, value in last.items() if isinstance(value, float)}
+            numbers = {name: value for name, value in last.items() if isinstance(value, Real)}
             self.checkpoints.save(self.state_dict(), self.step, numbers)
 
     def resume(self) -> bool:
@@ -453,10 +484,18 @@ class Trainer:
                 self._loader_state = self._loader.state_dict()
             self._tell("on_fit_end")
 
+    def _all_seen(self) -> bool:
+        """Whether the epoch under way has had all its batches: the loader stands at the next epoch then."""
+        return (
+            self._loader is not None
+            and self._metrics is not None
+            and bool(self._metrics.count and self._loader.state_dict()["batch"] == 0)
+        )
+
     def _save_within_epoch(self) -> bool:
-        """Save after a step; False where that is no place to go on from, as after the last step of an epoch."""
-        if self._loader is not None and self._loader.state_dict()["batch"] == 0:
-            return False  # all batches are through: the epoch is finished first, and saved then
+        """Save after a step; False after the last one of an epoch, which is finished first, and saved then."""
+        if self._all_seen():
+            return False
         if self._loader is not None:
             self.save()
         return True

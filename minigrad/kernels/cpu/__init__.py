@@ -1,6 +1,6 @@
 """The kernels that serve NumPy arrays."""
 
-from minigrad.kernels.cpu.conv import channel_sum, conv, conv_input, conv_weight, fold, unfold
+from minigrad.kernels.cpu.conv import channel_sum, conv, conv_backward, conv_input, conv_weight, fold, unfold
 from minigrad.kernels.cpu.norm import affine, lrn, lrn_input, moments, norm_backward
 from minigrad.kernels.cpu.pool import avg_pool, avg_pool_input, max_pool, min_pool, pool_gather, pool_scatter
 from minigrad.kernels.cpu.softmax import cross_entropy, cross_entropy_input
@@ -12,6 +12,7 @@ __all__ = [
     "avg_pool_input",
     "channel_sum",
     "conv",
+    "conv_backward",
     "conv_input",
     "conv_weight",
     "cross_entropy",

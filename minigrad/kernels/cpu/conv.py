@@ -6,23 +6,63 @@ All take and give arrays of shape (N, C, *spatial); results lie in memory pixels
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from minigrad.kernels.cpu import depthwise, direct, im2col
+from minigrad.kernels.cpu import depthwise, direct, fft, im2col
+from minigrad.kernels.cpu.cost import KERNELS, Cost, case
 from minigrad.kernels.cpu.memory import Array, Sizes, accumulator, channels_second, meetings, pixels_first, pixels_view
+from minigrad.kernels.cpu.space_to_depth import SpaceToDepth
+from minigrad.kernels.cpu.winograd import F2, F4, F25, S2, Winograd
 from minigrad.window import Geometry, out_sizes
 
-ALGORITHMS: dict[str, Any] = {"im2col": im2col, "direct": direct}
+# Each has conv, conv_input and conv_weight over arrays in memory order, `refusal` (why it cannot), `cost`, and ERROR.
+ALGORITHMS: dict[str, Any] = {
+    "im2col": im2col,
+    "direct": direct,
+    "depthwise": depthwise,
+    **{form.name: Winograd(form) for form in (F4, F2, F25, S2)},
+    "space_to_depth": SpaceToDepth(Winograd(F4)),
+    "fft": fft,
+}
+MARGIN = 1.1  # what rounds more must be predicted to save a tenth of the time
+SLOW = ("direct", "depthwise")  # never faster than others, but for depthwise convolution
 
 
-def chosen(w_shape: Sizes, geometry: Geometry) -> Any:
-    """The module that computes a convolution: the one asked for, or the faster one for these shapes."""
+def candidates(kernel: str, x_shape: Sizes, w_shape: Sizes, geometry: Geometry, dtype: np.dtype) -> dict[str, Cost]:
+    """What "auto" chooses from, with what each would cost.
+
+    Algorithms that round more than a sum does are for float32 alone: who computes in float64 wants its digits.
+    """
+    here = case(kernel, x_shape, w_shape, geometry)
+    if not depthwise.refusal(w_shape, geometry, dtype):
+        return {"depthwise": depthwise.cost(here)}
+    return {
+        name: algorithm.cost(here)
+        for name, algorithm in ALGORITHMS.items()
+        if name not in SLOW
+        and (dtype == np.float32 or algorithm.ERROR == im2col.ERROR)
+        and not algorithm.refusal(w_shape, geometry, dtype)
+    }
+
+
+@lru_cache(maxsize=4096)
+def choice(kernel: str, x_shape: Sizes, w_shape: Sizes, geometry: Geometry, dtype: np.dtype) -> str:
+    """The algorithm of a kernel: the one asked for, else the one with the least predicted time.
+
+    Nothing but shapes and dtype decides, so that a result does not depend on the moment.
+    """
     if geometry.algorithm != "auto":
-        return ALGORITHMS[geometry.algorithm]
-    return depthwise if depthwise.serves(w_shape, geometry.groups) else im2col
+        return geometry.algorithm
+    costs = candidates(kernel, x_shape, w_shape, geometry, dtype)
+    return min(costs, key=lambda name: costs[name].time * (1 if ALGORITHMS[name].ERROR == im2col.ERROR else MARGIN))
+
+
+def _chosen(kernel: str, x_shape: Sizes, w_shape: Sizes, geometry: Geometry, dtype: np.dtype) -> Any:
+    return ALGORITHMS[choice(kernel, x_shape, w_shape, geometry, dtype)]
 
 
 def conv(x: Array, w: Array, b: Array | None, geometry: Geometry) -> Array:
@@ -30,23 +70,58 @@ def conv(x: Array, w: Array, b: Array | None, geometry: Geometry) -> Array:
     out = out_sizes(x.shape[2:], w.shape[2:], geometry)
     dtype = np.result_type(x, w) if b is None else np.result_type(x, w, b)
     y = np.empty((*out, x.shape[0], w.shape[0]), dtype)
-    if y.size:
-        chosen(w.shape, geometry).conv(pixels_view(x), w, b, geometry, y)
+    if not x.size or not w.size:
+        y[...] = 0 if b is None else b
+    elif y.size:
+        _chosen(KERNELS[0], x.shape, w.shape, geometry, dtype).conv(pixels_view(x), w, b, geometry, y)
     return channels_second(y)
 
 
 def conv_input(w: Array, g: Array, geometry: Geometry, shape: Sizes) -> Array:
     """The adjoint of `conv` in x, for an x of this shape."""
+    dtype = np.result_type(w, g)
     dx = np.empty((*shape[2:], *shape[:2]), accumulator(w, g))
-    chosen(w.shape, geometry).conv_input(w, pixels_view(g), geometry, dx)
-    return channels_second(dx).astype(np.result_type(w, g), copy=False)
+    if g.size and w.size:
+        _chosen(KERNELS[1], shape, w.shape, geometry, dtype).conv_input(w, pixels_view(g), geometry, dx)
+    else:
+        dx[...] = 0
+    return channels_second(dx).astype(dtype, copy=False)
 
 
 def conv_weight(x: Array, g: Array, geometry: Geometry, shape: Sizes) -> Array:
     """The adjoint of `conv` in w, for a w of this shape."""
+    dtype = np.result_type(x, g)
     dw = np.empty((*shape[2:], shape[1], shape[0]), accumulator(x, g))
-    chosen(shape, geometry).conv_weight(pixels_view(x), pixels_first(g), geometry, dw)
-    return dw.transpose(dw.ndim - 1, dw.ndim - 2, *range(dw.ndim - 2)).astype(np.result_type(x, g), copy=False)
+    if g.size and x.size:
+        algorithm = _chosen(KERNELS[2], x.shape, shape, geometry, dtype)
+        algorithm.conv_weight(pixels_view(x), pixels_first(g), geometry, dw)
+    else:
+        dw[...] = 0
+    return _as_weight(dw).astype(dtype, copy=False)
+
+
+def conv_backward(x: Array, w: Array, g: Array, geometry: Geometry) -> tuple[Array, Array]:
+    """`conv_input` and `conv_weight` of one g together, for algorithms whose gradients share work."""
+    dtype = np.result_type(x, w, g)
+    names = {choice(kernel, x.shape, w.shape, geometry, dtype) for kernel in KERNELS[1:]}
+    algorithm = ALGORITHMS[names.pop()]
+    if (
+        names
+        or not isinstance(algorithm, Winograd)
+        or {x.dtype, w.dtype, g.dtype} != {dtype}
+        or not g.size
+        or not w.size
+    ):
+        return conv_input(w, g, geometry, x.shape), conv_weight(x, g, geometry, w.shape)
+    dx = np.empty((*x.shape[2:], *x.shape[:2]), accumulator(g))
+    dw = np.empty((*w.shape[2:], w.shape[1], w.shape[0]), accumulator(g))
+    algorithm.backward(pixels_view(x), w, pixels_view(g), geometry, dx, dw)
+    return channels_second(dx).astype(dtype, copy=False), _as_weight(dw).astype(dtype, copy=False)
+
+
+def _as_weight(dw: Array) -> Array:
+    """(*kernel, in, out) as (out, in, *kernel): a view."""
+    return dw.transpose(dw.ndim - 1, dw.ndim - 2, *range(dw.ndim - 2))
 
 
 def channel_sum(g: Array) -> Array:

@@ -8,13 +8,24 @@ from math import prod
 
 import numpy as np
 
-from minigrad.kernels.cpu.memory import Array, Sizes, accumulator, as_runs, meetings, sweeps
+from minigrad.kernels.cpu.cost import Case, Cost
+from minigrad.kernels.cpu.memory import SWEEP, Array, Sizes, accumulator, as_runs, meetings, sweeps
 from minigrad.window import Geometry
 
+ERROR = 2  # of its own, see kernels/cpu/cost.py
+ADD = 0.5  # nanoseconds to add a product to a number of the result, see kernels/cpu/cost.py
 
-def serves(w_shape: Sizes, groups: int) -> bool:
-    """Whether every kernel sees one channel, and every channel has one kernel."""
-    return w_shape[1] == 1 and w_shape[0] == groups > 1
+
+def refusal(w_shape: Sizes, geometry: Geometry, dtype: np.dtype) -> str:
+    """Why it cannot compute a convolution."""
+    if w_shape[1] == 1 and w_shape[0] == geometry.groups > 1:
+        return ""
+    return f"every group must have one channel in and one out, got groups={geometry.groups} and a weight {w_shape}"
+
+
+def cost(case: Case) -> Cost:
+    """A product and a sum for every tap."""
+    return Cost(case.multiply_adds * ADD, case.multiply_adds, 2 * SWEEP)
 
 
 def _factors(w: Array, n: int, dtype: np.dtype) -> Array:

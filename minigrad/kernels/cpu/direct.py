@@ -9,8 +9,23 @@ from math import prod
 
 import numpy as np
 
-from minigrad.kernels.cpu.memory import Array, accumulator, meetings, sweeps
+from minigrad.kernels.cpu.cost import MULTIPLY_ADD, Case, Cost
+from minigrad.kernels.cpu.memory import SWEEP, Array, Sizes, accumulator, meetings, sweeps
 from minigrad.window import Geometry
+
+ERROR = 2  # of its own, see kernels/cpu/cost.py
+ADD = 0.7  # nanoseconds to add a product to a number of the result, see kernels/cpu/cost.py
+
+
+def refusal(w_shape: Sizes, geometry: Geometry, dtype: np.dtype) -> str:
+    """Why it cannot compute a convolution: it always can."""
+    return ""
+
+
+def cost(case: Case) -> Cost:
+    """Products, and a sum over the result for every tap."""
+    sums = case.n * case.geometry.groups * case.k * prod(case.out) * prod(case.taps)
+    return Cost(case.multiply_adds * MULTIPLY_ADD + sums * ADD, case.multiply_adds, 2 * SWEEP)
 
 
 def _taps(w: Array, groups: int, dtype: np.dtype) -> Array:

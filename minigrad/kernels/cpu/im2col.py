@@ -13,6 +13,7 @@ from math import prod
 
 import numpy as np
 
+from minigrad.kernels.cpu.cost import MULTIPLY_ADD, Case, Cost
 from minigrad.kernels.cpu.memory import (
     WORKSPACE,
     Array,
@@ -28,7 +29,28 @@ from minigrad.kernels.phases import phases, reversed_taps
 from minigrad.window import Geometry
 
 BOX = 768  # rows of a product of conv_weight: large enough for BLAS, small enough that one block of positions is all
+# Nanoseconds, see kernels/cpu/cost.py: to copy a number of a window, of a kernel; of the calls of a layer, of a tap.
+COPY, EXCHANGE, CALLS, TAP = 0.5, 0.4, 100_000, 6_000
 FEW_CHANNELS = 32  # channels: with fewer, runs along the positions are longer than runs along the channels
+
+ERROR = 2  # of its own, see kernels/cpu/cost.py
+
+
+def refusal(w_shape: Sizes, geometry: Geometry, dtype: np.dtype) -> str:
+    """Why it cannot compute a convolution: it always can."""
+    return ""
+
+
+def cost(case: Case) -> Cost:
+    """Products, and a copy of every window unless the windows are the image."""
+    taps = prod(case.taps)
+    plain = taps == 1 and max(case.geometry.stride) == 1
+    columns = 0 if plain else case.n * case.geometry.groups * case.c * prod(case.out) * taps
+    weights = case.geometry.groups * case.c * case.k * taps
+    inner = min(WORKSPACE, columns // case.geometry.groups) if columns else 0
+    time = case.multiply_adds * MULTIPLY_ADD + columns * COPY + weights * EXCHANGE + CALLS
+    time += columns / WORKSPACE * taps * TAP
+    return Cost(time, case.multiply_adds, inner)
 
 
 class Source:

@@ -1,6 +1,6 @@
 """The kernels that serve CuPy arrays: the same names and signatures as those of the CPU."""
 
-from minigrad.kernels.cuda.conv import channel_sum, conv, conv_input, conv_weight
+from minigrad.kernels.cuda.conv import channel_sum, conv, conv_backward, conv_input, conv_weight
 from minigrad.kernels.cuda.norm import affine, lrn, lrn_input, moments, norm_backward
 from minigrad.kernels.cuda.pool import (
     avg_pool,
@@ -21,6 +21,7 @@ __all__ = [
     "avg_pool_input",
     "channel_sum",
     "conv",
+    "conv_backward",
     "conv_input",
     "conv_weight",
     "cross_entropy",

@@ -213,6 +213,11 @@ def conv_weight(x: Array, g: Array, geometry: Geometry, shape: Sizes) -> Array:
     return dw
 
 
+def conv_backward(x: Array, w: Array, g: Array, geometry: Geometry) -> tuple[Array, Array]:
+    """`conv_input` and `conv_weight` of one g: here they share no work."""
+    return conv_input(w, g, geometry, x.shape), conv_weight(x, g, geometry, w.shape)
+
+
 def channel_sum(g: Array) -> Array:
     """The sum over all axes of g (N, C, *spatial) but the second."""
     rows, dtype = rows_of(g), np.float32 if g.itemsize == 2 else g.dtype

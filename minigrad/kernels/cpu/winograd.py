@@ -1,0 +1,548 @@
+"""Convolution by Winograd's minimal filtering: tiles of the image and the kernel are transformed, multiplied, and
+transformed back, with fewer products than the formula has.
+
+One axis.  F(m, r) gives m outputs of a filter of r taps with m + r - 1 products instead of m*r:
+
+    y = At [(G w) * (Bt x)]        x: m + r - 1 inputs, w: r taps, *: element by element
+
+The matrices come from polynomials (`toom_cook`).  On an image both axes are transformed one after the other, so that
+F(4x4, 3x3) has 36 products for 16 outputs of 9 taps, a quarter of the 144.  The sum over input channels is taken
+between, where each of the 36 points is one product of matrices: M[p] = V[p] U[p], with V (36, tiles * N, C) from the
+image and U (36, C, K) from the kernels; the transform back is linear and is applied to the sums.
+
+The way back needs no algorithm of its own: the forward pass is linear in x and in w, and its adjoints are
+
+    dM = A g At        dx = overlapping sums of  B (dM Ut) Bt        dw = Gt (Vt dM) G
+
+so that both gradients share dM, and neither pads g nor transforms the kernels anew.
+
+The memory order makes it fast.  One pixel of the batch is a run of N*C numbers, so a transform along an axis is a
+product of a small matrix with a strided view, read where it lies and written where it goes: no tile is gathered, no
+result scattered.  Where a tile sticks out of the image the matrix loses the columns that would meet nothing: padding is
+never laid out.  `docs/winograd.md` derives all of this from the beginning.
+
+Sources: S. Winograd, "Arithmetic complexity of computations", 1980, chapter 5; A. Lavin and S. Gray, "Fast algorithms
+for convolutional neural networks", CVPR 2016, sections 4 and 5.  Points: B. Barabasz, A. Anderson, K. Soodhalter, D.
+Gregg, "Error analysis and improving the accuracy of Winograd convolution for deep neural networks", 2020.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.polynomial.polynomial import polyfromroots
+
+from minigrad.kernels.cpu.cost import KERNELS, Case, Cost
+from minigrad.kernels.cpu.memory import Array, Sizes, accumulator, as_runs, workspace
+from minigrad.window import Geometry, Pairs
+
+BLOCK = 1 << 20  # numbers in V and M of one block of tiles, 4 MiB of float32: beyond, they leave the cache
+ROWS = 128  # rows of a block at least: with fewer, reading U takes longer than multiplying with it
+# Nanoseconds, see kernels/cpu/cost.py: of a multiply-add; to make a number of U and read it; of the calls
+# that each layer and each row of tiles needs; to transform a number of V and of M.
+PRODUCT, FILTER, CALLS, ROW = 0.0285, 1.2, 110_000, 18_000
+TRANSFORMS = {"forward": (0.83, 0.63), "input gradient": (1.4, 0.67), "weight gradient": (0.75, 0.64)}
+SLICE = 1 << 13  # numbers of a plane of U that are transformed at once, so that both steps stay in the cache
+PARTS = 1 << 18  # numbers of U whose gradients are added up at once, in the cache
+
+
+# ---- the matrices of one axis ---------------------------------------------------------------------------------------
+
+
+def toom_cook(m: int, r: int, points: tuple[float, ...]) -> tuple[Array, Array, Array]:
+    """Bt, G and At of F(m, r): m + r - 2 points, all different, and infinity.
+
+    A product of polynomials a(x) b(x) of degrees m-1 and r-1 is known from its values at m + r - 1 points: evaluate,
+    multiply, interpolate (A. Toom 1963, S. Cook 1966). Filtering is the transpose of that: where evaluation multiplied
+    from the left, it does so from the right. With M(x) the product of all (x - p):
+
+        At[o, i] = p_i^o     G[i, t] = p_i^t / prod_{j != i} (p_i - p_j)     Bt[i] = coefficients of M(x)/(x - p_i)
+
+    and for infinity the highest coefficients alone: At's last column and G's last row are unit vectors, and Bt's last
+    row is M itself. With points whose products are short binary fractions, At and Bt are exact.
+    """
+    n = m + r - 1
+    at, g, bt = np.zeros((m, n)), np.zeros((n, r)), np.zeros((n, n))
+    for i, p in enumerate(points):
+        others = [q for q in points if q != p]
+        at[:, i] = p ** np.arange(m)
+        g[i] = p ** np.arange(r) / prod(p - q for q in others)
+        bt[i, : n - 1] = polyfromroots(others)
+    at[-1, -1] = g[-1, -1] = 1
+    bt[-1] = polyfromroots(points)
+    return bt, g, at
+
+
+class Form(NamedTuple):
+    """An algorithm for kernels of one size and stride; the same matrices serve both axes."""
+
+    name: str
+    bt: Array  # (points, inputs of a tile)
+    g: Array  # (points, taps)
+    at: Array  # (outputs of a tile, points)
+    error: float  # of its own, see kernels/cpu/cost.py
+    stride: int = 1
+
+    @property
+    def points(self) -> int:
+        return self.bt.shape[0]
+
+    @property
+    def inputs(self) -> int:
+        return self.bt.shape[1]
+
+    @property
+    def taps(self) -> int:
+        return self.g.shape[1]
+
+    @property
+    def outputs(self) -> int:
+        return self.at.shape[0]
+
+    @property
+    def step(self) -> int:
+        """How far apart tiles are in the input."""
+        return self.outputs * self.stride
+
+
+def stride_two(m: int, points: tuple[float, ...]) -> tuple[Array, Array, Array]:
+    """Bt, G and At of m outputs of 3 taps, 2 apart: the even inputs meet taps 0 and 2 in F(m, 2), the odd ones tap 1.
+
+    That is 2m + 1 products for 3m: 25 for 4 outputs of an image instead of 36, with m = 2.
+    """
+    bt, g, at = toom_cook(m, 2, points)
+    n = m + 1
+    both = np.zeros((n + m, 2 * m + 1)), np.zeros((n + m, 3)), np.zeros((m, n + m))
+    both[0][:n, 0::2], both[0][n:, 1::2] = bt, np.eye(m)
+    both[1][:n, 0::2], both[1][n:, 1] = g, 1
+    both[2][:, :n], both[2][:, n:] = at, np.eye(m)
+    return both
+
+
+# Points that lie apart and have small powers lose few digits: 1/2 and -2 halve the error of 2 and -2, for nothing.
+F4 = Form("winograd4", *toom_cook(4, 3, (0, 1, -1, 0.5, -2)), 15)
+F2 = Form("winograd2", *toom_cook(2, 3, (0, 1, -1)), 3)
+S2 = Form("winograd_s2", *stride_two(2, (0, 1)), 4, 2)
+F25 = Form("winograd5", *toom_cook(2, 5, (0, 1, -1, 0.5, -2)), 26)
+
+
+# ---- one layer ------------------------------------------------------------------------------------------------------
+
+
+class Block(NamedTuple):
+    """Tiles that are in the works at once: tile rows r0 .. r1 and tile columns c0 .. c1."""
+
+    r0: int
+    r1: int
+    c0: int
+    c1: int
+
+    @property
+    def tiles(self) -> int:
+        return (self.r1 - self.r0) * (self.c1 - self.c0)
+
+
+class Tiles:
+    """The tiles of one convolution, its buffers, and the transforms of a block of tiles.
+
+    x is (H, W, N*C) and y (OH, OW, N*K), both contiguous; tiles read `inputs` rows and columns of x with its padding,
+    `step` apart.
+    """
+
+    def __init__(
+        self,
+        form: Form,
+        sizes: Sizes,
+        out: Sizes,
+        padding: Pairs,
+        n: int,
+        c: int,
+        k: int,
+        dtype: np.dtype,
+        wanted: set[str],
+    ):
+        self.form, self.sizes, self.out, self.low = form, sizes, out, tuple(lo for lo, _ in padding)
+        self.n, self.c, self.k, self.dtype = n, c, k, dtype
+        self.bt, self.g, self.at = (matrix.astype(dtype) for matrix in (form.bt, form.g, form.at))
+        self.b, self.gt, self.a = (np.ascontiguousarray(matrix.T) for matrix in (self.bt, self.g, self.at))
+        self.rows, self.columns = (-(-o // form.outputs) for o in out)
+        shape = self.height, self.width = _block_shape(self.rows, self.columns, n, form.points**2 * (c + k))
+        self.several = shape != (self.rows, self.columns)
+        self.lines, self.room = _room(form, shape, n, c, k, self.several, wanted)
+        self.buffers: dict[str, Array] = {}
+
+    def lend(self, memory: Callable[[Sizes, np.dtype], Array]) -> None:
+        """Take the buffers out of a workspace."""
+        flat, start = memory((sum(self.room.values()),), self.dtype), 0
+        for name, size in self.room.items():
+            self.buffers[name] = flat[start : start + size]
+            start += size
+
+    def blocks(self) -> Iterator[Block]:
+        """Row by row."""
+        for r in range(0, self.rows, self.height):
+            for c in range(0, self.columns, self.width):
+                yield Block(r, min(r + self.height, self.rows), c, min(c + self.width, self.columns))
+
+    def part(self, name: str, *shape: int) -> Array:
+        """The beginning of a buffer."""
+        return self.buffers[name][: prod(shape)].reshape(shape)
+
+    def planes(self, name: str, block: Block, run: int) -> Array:
+        """V or M as (points, points, tile rows, tile columns, run)."""
+        p = self.form.points
+        return self.part(name, p, p, block.r1 - block.r0, block.c1 - block.c0, run)
+
+    def matrices(self, block: Block) -> tuple[Array, Array]:
+        """V and M, the same memory, as (points * points, tiles * N, channels)."""
+        p, rows = self.form.points**2, block.tiles * self.n
+        return self.part("v", p, rows, self.c), self.part("m", p, rows, self.k)
+
+    def inside(self, axis: int, first: int, count: int) -> tuple[int, int, slice]:
+        """Of `count` elements of the padded x from `first` on: which lie in x, from one up to another, and where."""
+        start = first - self.low[axis]
+        lo = min(max(0, -start), count)
+        hi = max(lo, min(count, self.sizes[axis] - start))
+        return lo, hi, slice(start + lo, start + hi)
+
+    def x_to_v(self, x: Array, block: Block) -> None:
+        """V = Bt x B for each tile: along H from x into a line of columns, along W from there into V."""
+        form, run, count = self.form, x.shape[2], block.c1 - block.c0
+        length = (count - 1) * form.step + form.inputs
+        lo, hi, columns = self.inside(1, block.c0 * form.step, length)
+        line = self.part("line", form.points, length, run)
+        line[:, :lo] = 0
+        line[:, hi:] = 0
+        windows = as_strided(
+            line,
+            (form.points, count, form.inputs, run),
+            (line.strides[0], line.strides[1] * form.step, *line.strides[1:]),
+        )
+        v = self.planes("v", block, run)
+        for i, r in enumerate(range(block.r0, block.r1)):
+            first, last, rows = self.inside(0, r * form.step, form.inputs)
+            _along_rows(self.bt[:, first:last], x[rows, columns], line[:, lo:hi])
+            np.matmul(self.bt, windows, out=v[:, :, i].swapaxes(1, 2))
+
+    def m_to_y(self, y: Array, block: Block, bias: Array | None) -> None:
+        """y = At M A for each tile, as far as y reaches, and a run of bias."""
+        form, run = self.form, y.shape[2]
+        line, columns = self.outputs_line(block, run)
+        m = self.planes("m", block, run)
+        for i, r in enumerate(range(block.r0, block.r1)):
+            np.matmul(self.at, m[:, :, i].swapaxes(1, 2), out=line)
+            target = y[r * form.outputs : (r + 1) * form.outputs, columns]
+            flat = line.reshape(form.points, -1, run)
+            _along_rows(self.at[: len(target)], flat[:, : target.shape[1]], target)
+            if bias is not None:
+                target += bias
+
+    def g_to_m(self, g: Array, block: Block) -> None:
+        """The adjoint of `m_to_y`: dM = A g At."""
+        form, run = self.form, g.shape[2]
+        line, columns = self.outputs_line(block, run)
+        flat = line.reshape(form.points, -1, run)
+        flat[:, columns.stop - columns.start :] = 0
+        m = self.planes("m", block, run)
+        for i, r in enumerate(range(block.r0, block.r1)):
+            source = g[r * form.outputs : (r + 1) * form.outputs, columns]
+            _along_rows(self.a[:, : len(source)], source, flat[:, : source.shape[1]])
+            np.matmul(self.a, line, out=m[:, :, i].swapaxes(1, 2))
+
+    def outputs_line(self, block: Block, run: int) -> tuple[Array, slice]:
+        """A line as (points, tile columns, outputs, run), and the columns of y that belong to it."""
+        m = self.form.outputs
+        line = self.part("line", self.form.points, block.c1 - block.c0, m, run)
+        return line, slice(block.c0 * m, min(block.c1 * m, self.out[1]))
+
+    def v_to_dx(self, dx: Array, block: Block, carry: Array) -> None:
+        """The adjoint of `x_to_v`: B dV Bt of each tile, added up where tiles overlap.
+
+        Blocks come row by row. Columns that a block shares with the next one wait in `carry`; to the rows that it
+        shares with the tiles above, a tile adds.
+        """
+        form, run, count = self.form, dx.shape[2], block.c1 - block.c0
+        step, shared = form.step, form.inputs - form.step
+        done = count * step  # columns that no later block adds to
+        last = block.c1 == self.columns
+        lo, hi, columns = self.inside(1, block.c0 * step, done + shared if last else done)
+        line = self.part("line", form.points, done + shared, run)
+        own = line[:, :done].reshape(form.points, count, step, run)
+        over = self.part("over", form.points, count, shared, run)
+        v = self.planes("v", block, run)
+        for i, r in enumerate(range(block.r0, block.r1)):
+            tiles = v[:, :, i].swapaxes(1, 2)
+            np.matmul(self.b[:step], tiles, out=own)
+            np.matmul(self.b[step:], tiles, out=over)
+            line[:, done:] = 0
+            for j in range(shared):
+                line[:, step + j :: step][:, :count] += over[:, :, j]
+            if block.c0:
+                line[:, :shared] += carry
+            if not last:
+                carry[...] = line[:, done:]
+            first, stop, rows = self.inside(0, r * step, form.inputs)
+            split = min(max(first, shared), stop) if r else first  # rows before have values already
+            at = rows.start + split - first
+            _along_rows(self.b[split:stop], line[:, lo:hi], dx[at : rows.stop, columns])
+            if split > first:
+                more = self.part("over", split - first, hi - lo, run)
+                _along_rows(self.b[first:split], line[:, lo:hi], more)
+                dx[rows.start : at, columns] += more
+
+    def carry(self) -> Array:
+        """Room for the columns that two blocks share."""
+        return np.empty((self.form.points, self.form.inputs - self.form.step, self.n * self.c), self.dtype)
+
+    def clear_unread(self, dx: Array) -> None:
+        """Zero what no tile reads."""
+        bottom, right = (
+            (count - 1) * self.form.step + self.form.inputs - low
+            for count, low in zip((self.rows, self.columns), self.low, strict=True)
+        )
+        dx[max(0, bottom) :] = 0
+        dx[:, max(0, right) :] = 0
+
+    def some_points(self) -> Iterator[tuple[slice, slice]]:
+        """Lines of points, of which U is in memory at once, and the points in them."""
+        for start in range(0, self.form.points, self.lines):
+            stop = min(start + self.lines, self.form.points)
+            yield slice(start, stop), slice(start * self.form.points, stop * self.form.points)
+
+    def w_to_u(self, w: Array, lines: slice) -> Array:
+        """U = G w Gt for each pair of channels, at some lines of points: w (taps, taps, C*K) to (points, C, K)."""
+        p, r, size = self.form.points, self.form.taps, self.c * self.k
+        count = lines.stop - lines.start
+        u = self.part("u", count, p, size)
+        for some in _slices(size):
+            half = self.part("line", count, r, some.stop - some.start)
+            np.matmul(self.g[lines], w[:, :, some].swapaxes(0, 1), out=half.swapaxes(0, 1))
+            np.matmul(self.g, half, out=u[:, :, some])
+        return u.reshape(count * p, self.c, self.k)
+
+    def products(self, a: Array, w: Array, out: Array, transposed: bool, first: bool) -> None:
+        """out = a U or, transposed, a Ut; U is made of w, unless it is still there from the first block."""
+        for lines, points in self.some_points():
+            if first or self.lines < self.form.points:
+                u = self.w_to_u(w, lines)
+            else:
+                u = self.part("u", self.form.points**2, self.c, self.k)
+            np.matmul(a[points], u.swapaxes(1, 2) if transposed else u, out=out[points])
+
+    def gradient_products(self, v: Array, m: Array, first: bool) -> None:
+        """dU += Vt dM; with one block, the first half of `u_to_dw` too, while these points are in the cache."""
+        vt = v.swapaxes(1, 2)
+        for lines, points in self.some_points():
+            du = self.part("du", points.stop - points.start, self.c, self.k)
+            if first:
+                np.matmul(vt[points], m[points], out=du)
+            else:
+                self.add_products(vt, m, du)
+            if not self.several:
+                half = self.halves()[lines]
+                du = du.reshape(len(half), self.form.points, -1)
+                for some in _slices(self.c * self.k):
+                    np.matmul(self.gt, du[:, :, some], out=half[:, :, some])
+
+    def add_products(self, vt: Array, m: Array, du: Array) -> None:
+        """dU += Vt dM, some points at a time, so that a sum is made while its parts are in the cache."""
+        count = max(1, PARTS // (self.c * self.k))
+        for start in range(0, len(du), count):
+            some = slice(start, start + count)
+            part = self.part("part", len(du[some]), self.c, self.k)
+            np.matmul(vt[some], m[some], out=part)
+            du[some] += part
+
+    def halves(self) -> Array:
+        """Gt dU, (points, taps, C*K)."""
+        return self.part("part", self.form.points, self.form.taps, self.c * self.k)
+
+    def u_to_dw(self, dw: Array) -> None:
+        """The adjoint of `w_to_u`: dw = Gt dU G."""
+        p, r, size = self.form.points, self.form.taps, self.c * self.k
+        for some in _slices(size):
+            if self.several:
+                half = self.part("line", p, r, some.stop - some.start)
+                np.matmul(self.gt, self.part("du", p, p, size)[:, :, some], out=half)
+            else:
+                half = self.halves()[:, :, some]
+            np.matmul(self.gt, half.swapaxes(0, 1), out=dw[:, :, some].swapaxes(0, 1))
+
+
+def _slices(size: int) -> Iterator[slice]:
+    """Cuts of a plane of U."""
+    for start in range(0, size, SLICE):
+        yield slice(start, min(start + SLICE, size))
+
+
+def _along_rows(matrix: Array, rows: Array, out: Array) -> None:
+    """out[i] = sum_j matrix[i, j] rows[j], for rows (j, columns, run) that are contiguous each, in slices."""
+    size = rows.shape[1] * rows.shape[2]
+    source, target = rows.reshape(len(rows), size), out.reshape(len(out), size)
+    count = size // SLICE
+    whole = count * SLICE
+    if count:
+        slices = source[:, :whole].reshape(len(rows), count, SLICE).swapaxes(0, 1)
+        np.matmul(matrix, slices, out=target[:, :whole].reshape(len(out), count, SLICE).swapaxes(0, 1))
+    if whole < size:
+        np.matmul(matrix, source[:, whole:], out=target[:, whole:])
+
+
+def _block_shape(rows: int, columns: int, n: int, numbers: int) -> tuple[int, int]:
+    """Tile rows and columns of a block, for tiles of n images with so many numbers in V and M."""
+    tiles = max(1, -(-ROWS // n), BLOCK // (n * numbers))
+    if tiles >= columns:
+        return min(rows, tiles // columns), columns
+    count = -(-columns // tiles)
+    return 1, -(-columns // count)  # of about equal width
+
+
+def _room(form: Form, shape: Sizes, n: int, c: int, k: int, several: bool, wanted: set[str]) -> tuple[int, dict]:
+    """Lines of points that are in U at once, and how many numbers each buffer holds, for blocks of this shape.
+
+    With one block, U is made and used for some points at a time, so that it never leaves the cache.
+    """
+    p, size, tiles = form.points, c * k, prod(shape) * n
+    lines = p if several else min(p, max(1, PARTS // max(1, p * size)))
+    width = shape[1] * max(form.step, form.inputs - form.step) + form.inputs
+    line = p * max(width * n * max(c, k), form.taps * SLICE)
+    room = {"v": p * p * tiles * c, "m": p * p * tiles * k, "line": line}
+    if wanted & {"y", "dx"}:
+        room["u"] = lines * p * size
+    if "dx" in wanted:
+        room["over"] = line
+    if "dw" in wanted:
+        room["du"] = lines * p * size
+        room["part"] = min(p * p * size, max(PARTS, size)) if several else p * form.taps * size
+    return lines, room
+
+
+# ---- the kernels ----------------------------------------------------------------------------------------------------
+
+
+class Winograd:
+    """The kernels of convolution by one form."""
+
+    def __init__(self, form: Form):
+        self.form = form
+        self.ERROR = form.error
+
+    def refusal(self, w_shape: Sizes, geometry: Geometry, dtype: np.dtype) -> str:
+        """Why it cannot compute a convolution."""
+        r, s = self.form.taps, self.form.stride
+        if w_shape[2:] != (r, r) or geometry.stride != (s, s):
+            found = f"kernel {w_shape[2:]} and stride {geometry.stride}"
+            return f"it is for two spatial axes, a kernel of {r}x{r} and a stride of {s}, got {found}"
+        if geometry.dilation != (1, 1):
+            return f"it is for a dilation of 1, got {geometry.dilation}"
+        return "" if dtype.kind == "f" else f"it has fractions, so that it is for floating numbers, got {dtype}"
+
+    def cost(self, case: Case) -> Cost:
+        """Products at every point, and the transforms of image, result and kernels."""
+        planes, groups = self.form.points**2, case.geometry.groups
+        count = [-(-o // self.form.outputs) for o in case.out]
+        tiles = case.n * prod(count)
+        v, m, u = planes * tiles * case.c, planes * tiles * case.k, planes * case.c * case.k
+        products = planes * tiles * case.c * case.k
+        image, result = TRANSFORMS[case.kernel]
+        time = products * PRODUCT + v * image + m * result + u * FILTER + CALLS + ROW * count[0]
+        shape = _block_shape(*count, case.n, planes * (case.c + case.k))
+        wanted = {dict(zip(KERNELS, ("y", "dx", "dw"), strict=True))[case.kernel]}
+        _, room = _room(self.form, shape, case.n, case.c, case.k, shape != tuple(count), wanted)
+        return Cost(groups * time, groups * products, sum(room.values()))
+
+    def conv(self, x: Array, w: Array, b: Array | None, geometry: Geometry, y: Array) -> None:
+        """The forward pass into y (*out, N, K); x is (*spatial, N, C), w is (K, C/groups, *kernel)."""
+        groups, dtype = geometry.groups, accumulator(y)
+        tiles = self.tiles(x.shape, y.shape, geometry, dtype, {"y"})
+        with workspace() as memory:
+            tiles.lend(memory)
+            for group in range(groups):
+                runs, out = _runs(x, group, groups, dtype), _target(y, groups, dtype)
+                kernels = _taps_first(w, group, groups, dtype)
+                bias = None if b is None else np.tile(np.split(b, groups)[group], tiles.n)
+                for block in tiles.blocks():
+                    v, m = tiles.matrices(block)
+                    tiles.x_to_v(runs, block)
+                    tiles.products(v, kernels, m, transposed=False, first=block.r0 == block.c0 == 0)
+                    tiles.m_to_y(out, block, bias)
+                _keep(out, y, group, groups)
+
+    def conv_input(self, w: Array, g: Array, geometry: Geometry, dx: Array) -> None:
+        """The gradient in x into dx (*spatial, N, C); g is (*out, N, K)."""
+        self.backward(None, w, g, geometry, dx, None)
+
+    def conv_weight(self, x: Array, g: Array, geometry: Geometry, dw: Array) -> None:
+        """The gradient in w into dw (*kernel, C/groups, K)."""
+        self.backward(x, None, g, geometry, None, dw)
+
+    def backward(
+        self, x: Array | None, w: Array | None, g: Array, geometry: Geometry, dx: Array | None, dw: Array | None
+    ) -> None:
+        """Both gradients in one go over g, or the one that is not None; they have the same dtype, to sum in."""
+        wanted = dx if dx is not None else dw
+        groups, dtype = geometry.groups, wanted.dtype
+        names = {name for name, result in (("dx", dx), ("dw", dw)) if result is not None}
+        tiles = self.tiles((dx if x is None else x).shape, g.shape, geometry, dtype, names)
+        with workspace() as memory:
+            tiles.lend(memory)
+            for group in range(groups):
+                grads = _runs(g, group, groups, dtype)
+                if dx is not None:
+                    kernels = _taps_first(w, group, groups, dtype)
+                    to_x = _target(dx, groups, dtype)
+                    tiles.clear_unread(to_x)
+                    carry = tiles.carry()
+                if dw is not None:
+                    runs = _runs(x, group, groups, dtype)
+                for block in tiles.blocks():
+                    v, m = tiles.matrices(block)
+                    first = block.r0 == block.c0 == 0
+                    tiles.g_to_m(grads, block)
+                    if dw is not None:
+                        tiles.x_to_v(runs, block)
+                        tiles.gradient_products(v, m, first)
+                    if dx is not None:
+                        tiles.products(m, kernels, v, transposed=True, first=first)
+                        tiles.v_to_dx(to_x, block, carry)
+                if dx is not None:
+                    _keep(to_x, dx, group, groups)
+                if dw is not None:
+                    to_w = _target(dw, groups, dtype)
+                    tiles.u_to_dw(to_w)
+                    _keep(to_w, dw, group, groups)
+
+    def tiles(self, x_shape: Sizes, y_shape: Sizes, geometry: Geometry, dtype: np.dtype, wanted: set[str]) -> Tiles:
+        """The tiles of one group; x_shape is (*spatial, N, C), y_shape (*out, N, K)."""
+        c, k = x_shape[-1] // geometry.groups, y_shape[-1] // geometry.groups
+        return Tiles(self.form, x_shape[:2], y_shape[:2], geometry.padding, x_shape[2], c, k, dtype, wanted)
+
+
+def _runs(x: Array, group: int, groups: int, dtype: np.dtype) -> Array:
+    """The channels of one group of x (*spatial, N, C) as (*spatial, N*C/groups): a view, if there is one group."""
+    c = x.shape[-1] // groups
+    return as_runs(np.ascontiguousarray(x[..., group * c : (group + 1) * c], dtype))
+
+
+def _taps_first(w: Array, group: int, groups: int, dtype: np.dtype) -> Array:
+    """The kernels of one group of w (K, C/groups, *kernel) as (*kernel, C/groups * K/groups)."""
+    k = w.shape[0] // groups
+    return as_runs(np.ascontiguousarray(w[group * k : (group + 1) * k].transpose(2, 3, 1, 0), dtype))
+
+
+def _target(y: Array, groups: int, dtype: np.dtype) -> Array:
+    """Where the result of a group is written: into y itself, with its last two axes as one, if that can be."""
+    if groups == 1 and y.dtype == dtype and y.flags.c_contiguous:
+        return as_runs(y)
+    return np.empty((*y.shape[:-2], y.shape[-2] * y.shape[-1] // groups), dtype)
+
+
+def _keep(out: Array, y: Array, group: int, groups: int) -> None:
+    """Copy the result of a group to its channels of y, if it is not there already."""
+    if not np.may_share_memory(out, y):
+        c = y.shape[-1] // groups
+        y[..., group * c : (group + 1) * c] = out.reshape(*y.shape[:-1], c)
