@@ -68,8 +68,8 @@ class Trainer:
         clip_norm, clip_value: limits for the norm of all gradients together, and for each number in them.
         average: an average of the weights, such as `nn.averaging.EMA(model)`: updated after each step, and used for
             evaluation.
-        autocast: "float16" or "bfloat16": compute the forward pass in it where that is safe (`mg.autocast`); with
-            float16 the loss is scaled (`GradScaler`).
+        autocast: "float16": compute the forward pass in it where that is safe (`mg.autocast`), and scale the loss
+            (`GradScaler`).
         aux_weight: how much the loss of each auxiliary head counts; 0.3 in GoogLeNet.
         to_scores: makes scores of the criterion's input, the higher the likelier, where they are something else: the
             penalties of LeNet-5 (1998) take `lambda penalties: -penalties`.
