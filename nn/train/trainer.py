@@ -57,8 +57,8 @@ class Trainer:
         clip_norm, clip_value: limits for the norm of all gradients together, and for each number in them.
         average: an average of the weights, such as `nn.averaging.EMA(model)`: updated after each step, and used for
             evaluation.
-        autocast: "float16" or "bfloat16": compute the forward pass in it where that is safe (`mg.autocast`); with
-            float16 the loss is scaled (`GradScaler`).
+        autocast: "float16": compute the forward pass in it where that is safe (`mg.autocast`), and scale the loss
+            (`GradScaler`).
         aux_weight: how much the loss of each auxiliary head counts; 0.3 in GoogLeNet.
         to_scores: makes scores of the criterion's input, the higher the likelier, where they are something else: the
             penalties of LeNet-5 (1998) take `lambda penalties: -penalties`.
@@ -175,16 +175,6 @@ class Trainer:
             DivergedError: the loss is nan or infinite, or the norm of the gradients where it is computed, for clipping
                 or the log. The step has not been made.
             KeyboardInterrupt: Ctrl-C, after the state was saved.
-
-        >>> import minigrad as mg
-        >>> from minigrad import nn
-        >>> model = nn.Linear(1, 2)
-        >>> trainer = Trainer(model, nn.optim.SGD(model.parameters(), lr=0.1))
-        >>> try:
-        ...     trainer.fit([(mg.full((1, 1), float("nan")), mg.tensor([0]))])
-        ... except DivergedError as error:
-        ...     print(str(error).split(":")[0])
-        the loss is nan in step 1, epoch 1
         """
         if self._metrics is not None and not isinstance(train, DataLoader):
             raise ValueError(
