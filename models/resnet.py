@@ -10,10 +10,11 @@ from minigrad.checks import one_of
 from minigrad.models.registry import register
 from minigrad.models.weights import Path, load_weights
 from minigrad.models.width import scaled
-from minigrad.nn import AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Linear, MaxPool2d, Module, Sequential
+from minigrad.nn import AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Identity, Linear, MaxPool2d, Module, Sequential
 
 Norm = Callable[[int], Module]
 Shortcut = Literal["A", "B", "C", "none"]
+Stem = Literal["imagenet", "cifar"]
 Version = Literal["v1", "v1.5"]
 
 
@@ -184,6 +185,8 @@ class ResNet(Module):
             as the identity.
         in_channels: of the images.
         width: all layers are this many times as wide, the images and the logits excepted.
+        stem: "imagenet" makes the images four times as small before the first block; "cifar", for images of about 32x32
+            pixels, is a 3x3 convolution that keeps their size. Many people train it on CIFAR-10, the paper does not.
     """
 
     def __init__(
@@ -199,10 +202,12 @@ class ResNet(Module):
         zero_init_residual: bool = False,
         in_channels: int = 3,
         width: float = 1.0,
+        stem: Stem = "imagenet",
     ):
         one_of("depth", depth, DEPTHS)
         one_of("version", version, ("v1", "v1.5"))
         one_of("shortcut", shortcut, ("A", "B", "C", "none"))
+        one_of("stem", stem, ("imagenet", "cifar"))
         if zero_init_residual and not batch_norm:
             raise ValueError("zero_init_residual sets weights of batch norms, but batch_norm is False")
         block, units = DEPTHS[depth]
@@ -210,9 +215,11 @@ class ResNet(Module):
         norm: Norm = BatchNorm2d if batch_norm else NoNorm
         options: dict[str, Any] = {"shortcut": shortcut, "norm": norm, "version": version}
         options |= {"groups": groups, "width_per_group": width_per_group}
-        self.conv1 = Conv2d(in_channels, base, 7, stride=2, padding=3, bias=not batch_norm)  # 64 x 112 x 112
+        small = stem == "cifar"
+        size, stride = (3, 1) if small else (7, 2)
+        self.conv1 = Conv2d(in_channels, base, size, stride, size // 2, bias=not batch_norm)  # 64 x 112 x 112
         self.bn1 = norm(base)
-        self.maxpool = MaxPool2d(3, 2, padding=1)  #                                           64 x  56 x  56
+        self.maxpool = Identity() if small else MaxPool2d(3, 2, padding=1)  #                   64 x  56 x  56
         inputs = base
         stages = []
         for stage, count in enumerate(units):

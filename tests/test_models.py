@@ -182,6 +182,7 @@ def test_parameters_of_variants(undrawn):
         (models.googlenet(aux_logits=False), 6_624_904),
         (models.googlenet_2014(aux_logits=False), 6_998_552),
         (models.nin(num_classes=10, in_channels=1), 1_992_166),
+        (models.resnet18(num_classes=10, stem="cifar"), 11_173_962),
         (models.resnet20_cifar(shortcut="B"), 272_474),
         (models.resnet56_cifar(shortcut="B"), 855_770),
         (models.resnet110_cifar(shortcut="B"), 1_730_714),
@@ -263,6 +264,8 @@ def test_stages_of_vgg_and_resnet(undrawn):
         shapes = stages(models.get(name), 64, paths)
         outs = [(64 * factor, 16, 16), (128 * factor, 8, 8), (256 * factor, 4, 4), (512 * factor, 2, 2)]
         assert shapes == [(64, 32, 32), (64, 16, 16), *outs]
+    shapes = stages(models.resnet18(stem="cifar"), 32, paths)
+    assert shapes == [(64, 32, 32), (64, 32, 32), (64, 32, 32), (128, 16, 16), (256, 8, 8), (512, 4, 4)]
     shapes = stages(models.resnet20_cifar(), 32, ["layer1", "layer2", "layer3"])
     assert shapes == [(16, 32, 32), (32, 16, 16), (64, 8, 8)]
     shapes = stages(models.densenet121(), 64, [f"features.denseblock{i}" for i in range(1, 5)])
@@ -468,6 +471,7 @@ def test_names():
         (lambda: models.DenseNet(5), "depth must be 121, 161, 169 or 201, got 5"),
         (lambda: models.resnet18(version="v3"), "version must be 'v1' or 'v1.5', got 'v3'"),
         (lambda: models.resnet18(shortcut="D"), "shortcut must be 'A', 'B', 'C' or 'none', got 'D'"),
+        (lambda: models.resnet18(stem="small"), "stem must be 'imagenet' or 'cifar', got 'small'"),
         (lambda: models.resnet18(zero_init_residual=True, batch_norm=False), "sets weights of batch norms, but batch"),
         (lambda: models.resnet18(width=0), "width must be positive, got 0"),
     ],

@@ -96,6 +96,17 @@ def test_logits_of_the_same_weights(name, torchvision, tmp_path):
         assert error(ours(x).numpy(), theirs(torch.tensor(x)).numpy()) <= 1e-5
 
 
+def test_logits_with_the_stem_for_small_images(torchvision):
+    theirs = theirs_of(torchvision, "resnet18", num_classes=10)
+    theirs.conv1 = torch.nn.Conv2d(3, 64, 3, 1, 1, bias=False)
+    theirs.maxpool = torch.nn.Identity()
+    ours = models.resnet18(num_classes=10, stem="cifar").eval()
+    ours.load_state_dict({key: value.numpy() for key, value in theirs.state_dict().items()})
+    x = images(32)
+    with mg.no_grad(), torch.no_grad():
+        assert error(ours(x).numpy(), theirs(torch.tensor(x)).numpy()) <= 1e-5
+
+
 def test_googlenet_with_its_heads_while_training(torchvision, tmp_path):
     theirs = theirs_of(torchvision, "googlenet", dropout=0.0, dropout_aux=0.0).train().double()
     ours = models.googlenet(dropout=0.0, dropout_aux=0.0).to("float64")

@@ -1,0 +1,109 @@
+"""`bench/train.py` runs, and finds out when the two frameworks do not compute the same."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytestmark = pytest.mark.parity
+
+SCRIPT = Path(__file__).parent.parent / "bench" / "train.py"
+
+
+@pytest.fixture(scope="module")
+def train() -> Any:
+    """The script as a module; the harness lies beside it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(SCRIPT.parent))
+        spec = importlib.util.spec_from_file_location("bench_train", SCRIPT)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        yield module
+
+
+def run(*arguments: str) -> str:
+    done = subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_a_quick_run_measures_and_writes_nothing() -> None:
+    results = SCRIPT.parent / "results" / "train.json"
+    before = results.read_bytes() if results.exists() else None
+    out = run("--quick", "--only", "lenet5", "resnet18", "--threads", "1")
+    rows = {line.split()[0]: line.split() for line in out.splitlines() if line.startswith(("lenet5", "resnet18"))}
+    assert set(rows) == {"lenet5", "resnet18"}
+    assert all(float(cell.rstrip("%")) >= 0 for row in rows.values() for cell in row[1:])
+    assert "the losses of the first 3 steps differ by at most" in out
+    assert (results.read_bytes() if results.exists() else None) == before
+
+
+def test_a_quick_profile_names_the_ops() -> None:
+    out = run("--quick", "--only", "lenet5", "--profile")
+    for name in ("forward conv", "backward conv_weight", "update SGD", "aten::mkldnn_convolution"):
+        assert name in out
+
+
+def small(train: Any, name: str) -> Any:
+    return train.NETS[name].quick
+
+
+@pytest.mark.parametrize("name", ["lenet5", "resnet18"])
+def test_the_losses_of_the_same_weights_agree(train: Any, name: str) -> None:
+    losses = {framework: train.build(framework, small(train, name)).losses() for framework in train.FRAMEWORKS}
+    assert train.agree(losses) <= train.TOLERANCE
+    steps = np.array(losses["torch"])
+    assert (np.abs(np.diff(steps)) > 10 * train.TOLERANCE * steps[:-1]).all()  # so that a wrong step would show
+
+
+@pytest.mark.parametrize("name", ["lenet5", "resnet18"])
+def test_a_wrong_weight_is_found(train: Any, name: str) -> None:
+    net = small(train, name)
+    wrong = train.ours(net)
+    key, first = next(iter(wrong.model.state_dict().items()))
+    values = first.numpy().copy()
+    values[0, 0, 2, 2] += 0.5  # one number; a whole filter made larger would be hidden by a batch norm
+    wrong.model.load_state_dict({key: values}, strict=False)
+    with pytest.raises(SystemExit, match=r"the losses differ: torch .*; minigrad"):
+        train.agree({"torch": train.theirs(net).losses(), "minigrad": wrong.losses()})
+
+
+def test_a_wrong_step_is_found(train: Any) -> None:
+    net = small(train, "lenet5")
+    wrong = train.ours(net)
+    wrong.optimizer.param_groups[0]["momentum"] = 0.5
+    with pytest.raises(SystemExit, match="the losses differ"):
+        train.agree({"torch": train.theirs(net).losses(), "minigrad": wrong.losses()})
+
+
+def test_a_loss_that_is_not_a_number_is_found(train: Any) -> None:
+    with pytest.raises(SystemExit, match="the losses differ"):
+        train.agree({"torch": [1.0, 1.0], "minigrad": [1.0, float("nan")]})
+
+
+def test_figures_are_shown_beside_those_that_were_committed(train: Any, monkeypatch, capsys) -> None:
+    harness = sys.modules["harness"]
+
+    def results(ratio: float) -> dict:
+        row = {what: {"ratio": ratio} for what in ("step", "predict", "memory")}
+        return json.loads(json.dumps({"threads": {"1": {"lenet5": row}}}))
+
+    monkeypatch.setattr(harness, "committed", lambda name: results(1.0))
+    harness.compare("train", train.figures, results(1.25))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines if line.startswith("lenet5, step")] == [
+        ["lenet5,", "step,", "1", "thread", "1.00", "1.25", "125%", "WORSE"]
+    ]
+    harness.compare("train", train.figures, results(1.05))
+    assert "WORSE" not in capsys.readouterr().out
+    monkeypatch.setattr(harness, "committed", lambda name: None)
+    harness.compare("train", train.figures, results(1.0))
+    assert "no results of train have been committed to compare with" in capsys.readouterr().out
