@@ -83,6 +83,10 @@ class EarlyStopping(Callback):
         self.best = -self.sign * math.inf
         self.best_epoch = 0
 
+    def on_fit_start(self, trainer: Trainer) -> None:
+        """Stop at once where the training had come to its end before: a larger patience goes on."""
+        trainer.stop = trainer.epoch - self.best_epoch >= self.patience
+
     def on_epoch_end(self, trainer: Trainer, row: Row) -> None:
         """Compare with the best epoch so far."""
         value = metric(row, self.monitor)

@@ -32,8 +32,8 @@ from minigrad.nn.train.interrupt import Interrupt
 from minigrad.nn.train.log import Row
 from minigrad.nn.train.metrics import Metrics
 from minigrad.nn.train.scaler import GradScaler
+from minigrad.nn.train.state import collected, restore
 
-VERSION = 1  # of the state
 MIN_SCALE = 2.0**-24  # of the loss in float16, in which it is the least number
 
 
@@ -138,8 +138,7 @@ class Trainer:
         self.clip_norm = clip_norm if clip_norm is None else positive("clip_norm", clip_norm)
         self.clip_value = clip_value if clip_value is None else positive("clip_value", clip_value)
         self.average = average
-        self.autocast = one_of("autocast", autocast, [None, "float16", "bfloat16"])
-        mg.autocast(autocast or "float16")  # it refuses what it cannot do
+        self.autocast = one_of("autocast", autocast, [None, "float16"])
         self.scaler = GradScaler(enabled=autocast == "float16")
         self.aux_weight = at_least_zero("aux_weight", aux_weight)
         self.to_scores = to_scores
@@ -369,25 +368,7 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """All that is needed to go on bit for bit: everything that learns, the random numbers, the loader's place."""
-        return {
-            "version": VERSION,
-            "epoch": self.epoch,
-            "step": self.step,
-            "model": self.model.state_dict(),
-            "criterion": self.criterion.state_dict() if isinstance(self.criterion, Module) else None,
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": None if self.schedule is None else self.schedule.state_dict(),
-            "average": None if self.average is None else self.average.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "callbacks": [[type(callback).__name__, callback.state_dict()] for callback in self.callbacks],
-            "metrics": None if self._metrics is None else self._metrics.state_dict(),
-            "seconds": self._seconds,
-            "last_lr": self._last_lr,
-            "history": [dict(row) for row in self.history],
-            "loader": self._loader_state if self._loader is None else self._loader.state_dict(),
-            "random": mg.get_rng_state(),
-            "generators": [g.bit_generator.state for g in self._generators()],
-        }
+        return collected(self)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on exactly where the trainer of `state_dict()` was; it must have been made of the same parts.
@@ -395,51 +376,7 @@ class Trainer:
         Raises:
             ValueError: a state of other parts; nothing has been changed then.
         """
-        if state.get("version") != VERSION:
-            raise ValueError(f"state must be a trainer's of version {VERSION}, got version {state.get('version')!r}")
-        for part in ("schedule", "average"):
-            if (state[part] is None) != (getattr(self, part) is None):
-                raise ValueError(f"the state was saved {'without' if state[part] is None else 'with'} a {part}")
-        if (state["criterion"] is None) == isinstance(self.criterion, Module):
-            raise ValueError("the state was saved with another kind of criterion: one is a Module, one a function")
-        ours, theirs = [type(c).__name__ for c in self.callbacks], [name for name, _ in state["callbacks"]]
-        if ours != theirs or len(self._generators()) != len(state["generators"]):
-            raise ValueError(f"the state was saved with the callbacks {theirs}, the trainer has {ours}")
-        before = self.state_dict()
-        try:
-            self._load(state)
-        except BaseException:
-            self._load(before)
-            raise
-
-    def _load(self, state: Mapping[str, Any]) -> None:
-        self.model.load_state_dict(state["model"])
-        if isinstance(self.criterion, Module):
-            self.criterion.load_state_dict(state["criterion"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.schedule is not None:
-            self.schedule.load_state_dict(state["schedule"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
-        self.scaler.load_state_dict(state["scaler"])
-        for callback, (_, kept) in zip(self.callbacks, state["callbacks"], strict=True):
-            callback.load_state_dict(kept)
-        self._metrics = None
-        if state["metrics"] is not None:
-            self._metrics = Metrics()
-            self._metrics.load_state_dict(state["metrics"])
-        self.epoch, self.step, self._seconds = state["epoch"], state["step"], state["seconds"]
-        self._last_lr = state["last_lr"]
-        self.history = [dict(row) for row in state["history"]]
-        self._loader, self._loader_state = None, state["loader"]
-        mg.set_rng_state(state["random"])
-        for generator, kept in zip(self._generators(), state["generators"], strict=True):
-            generator.bit_generator.state = kept
-
-    def _generators(self) -> list[np.random.Generator]:
-        """Those that layers have, such as a dropout that was given one, each once."""
-        found = [value for module in self.model.modules() for value in vars(module).values()]
-        return list({id(g): g for g in found if isinstance(g, np.random.Generator)}.values())
+        restore(self, state)
 
     def save(self) -> None:
         """Write a checkpoint now, if there is a place for them."""
