@@ -180,6 +180,9 @@ def normalising(name: str, x: Sizes) -> None:
         CASES.append(Case("lrn_input", f"{name}, over {size}", both))
 
 
+for _name, _shape in {"images": (3, 5, 6, 7), "more than a row": (2, 40, 15, 17), "no images": (0, 3, 2, 2)}.items():
+    CASES.append(Case("relu", _name, lambda rng, shape=_shape: (rng.standard_normal(shape),), True))
+
 normalising("images", (3, 5, 6, 7))
 normalising("vectors", (9, 37))
 normalising("lines of few channels", (2, 2, 301))

@@ -160,3 +160,19 @@ def test_repr_of_what_pytorch_does_not_have() -> None:
 def test_errors(make: Any, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         make()
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int32])
+def test_relu_of_more_than_a_row_in_any_memory_order(dtype):
+    base = (10 * np.random.default_rng(0).standard_normal((4, 30, 9, 17))).astype(dtype)
+    base.flat[:3] = 0
+    for x in (base, base.transpose(2, 3, 0, 1), base.T[:, ::2], base[::-1], base[:1], base.reshape(-1), base[..., 1:]):
+        before = x.copy()
+        y = mg.relu(x)
+        np.testing.assert_array_equal(y, np.where(x > 0, x, 0))
+        assert (y.dtype, y.strides) == (dtype, np.maximum(x, 0).strides)
+        assert not np.shares_memory(x, y)
+        np.testing.assert_array_equal(x, before)
+    if base.dtype.kind == "f":
+        base.flat[5:8] = np.nan, np.inf, -np.inf
+        np.testing.assert_array_equal(mg.relu(base).flat[5:8], [np.nan, np.inf, 0])

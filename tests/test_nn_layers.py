@@ -318,3 +318,16 @@ def test_tables_that_make_no_sense(channels, options, text):
 def test_a_convolution_needs_sizes_for_its_axes():
     with pytest.raises(ValueError, match="kernel_size must have one size for each spatial axis, got 3"):
         nn.ConvNd(1, 1, 3)
+
+
+@pytest.mark.parametrize("rows", [2, 8, 128, 129])
+@pytest.mark.parametrize("size", [(1030, 1024), (1024, 1100), (64, 1 << 14), (63, 17_000)])
+def test_a_large_linear_layer_is_the_product_for_any_batch(rows, size):
+    """Which goes by blocks of 64 outputs, and what is left over, for a batch of few rows."""
+    rng = np.random.default_rng(rows)
+    x, w = rng.standard_normal((rows, size[1])).astype(np.float32), rng.standard_normal(size).astype(np.float32)
+    exact = x.astype(np.float64) @ w.T.astype(np.float64)
+    for y in (mg.matmul(x, w.T), mg.matmul(x, np.ascontiguousarray(w.T)), mg.matmul(x[:, ::-1], w[:, ::-1].T)):
+        assert (y.shape, y.dtype, y.flags.c_contiguous) == (exact.shape, np.float32, True)
+        np.testing.assert_allclose(y, exact, atol=2e-6 * np.abs(exact).max())
+    assert mg.matmul(x, w.T.astype(np.float64)).dtype == np.float64

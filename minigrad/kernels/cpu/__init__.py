@@ -3,6 +3,7 @@
 from minigrad.kernels.cpu.conv import channel_sum, conv, conv_backward, conv_input, conv_weight, fold, unfold
 from minigrad.kernels.cpu.norm import affine, lrn, lrn_input, moments, norm_backward
 from minigrad.kernels.cpu.pool import avg_pool, avg_pool_input, max_pool, min_pool, pool_gather, pool_scatter
+from minigrad.kernels.cpu.relu import relu
 from minigrad.kernels.cpu.softmax import cross_entropy, cross_entropy_input
 from minigrad.kernels.cpu.update import update
 
@@ -26,6 +27,7 @@ __all__ = [
     "norm_backward",
     "pool_gather",
     "pool_scatter",
+    "relu",
     "unfold",
     "update",
 ]

@@ -58,6 +58,11 @@ def chosen(x: Array, keep: Array, out: Array | None = None) -> Array:
     return np.multiply(bits(x), keep, out=out)
 
 
+def above_zero(x: Array, out: Array) -> Array:
+    """Where not x <= 0, into out: what a relu lets pass, nan among it."""
+    return np.logical_not(np.less_equal(x, 0, out=out), out=out)
+
+
 def as_rows(x: Array) -> Array:
     """(N, C, *spatial) as (pixels, C), contiguous; no copy where the memory lies so already."""
     return pixels_first(x).reshape(-1, x.shape[1])

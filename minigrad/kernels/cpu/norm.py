@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minigrad.kernels.cpu.memory import Array, accumulator, as_images, as_rows, chosen
+from minigrad.kernels.cpu.memory import Array, above_zero, accumulator, as_images, as_rows, bits, chosen
 
 BAND = 1 << 17  # numbers of a band; smaller ones would stay in a nearer cache, but cost more calls
 RUN = 512  # numbers in a row that sums go down
@@ -115,24 +115,24 @@ def norm_backward(
     """
     rows, gs, outs = as_rows(x), as_rows(g), None if out is None else as_rows(out)
     bands, dx = _Bands(rows), np.empty(rows.shape, x.dtype)
-    apart, means = np.empty(bands.size, bands.dtype), bands.each(mean)
+    apart, keep, means = np.empty(bands.size, bands.dtype), np.empty(bands.size, bool), bands.each(mean)
     sums, products = np.zeros(bands.channels), np.zeros(bands.channels)
     for part in bands:
         n = part.stop - part.start
         passed = bands.of(gs, part)
         if outs is not None:  # what passed waits in dx for the second sweep
-            passed = chosen(passed, ~(outs.reshape(-1)[part] <= 0)).view(bands.dtype)
-            dx.reshape(-1)[part] = passed
+            y = bands.of(dx, part)
+            passed = chosen(passed, above_zero(outs.reshape(-1)[part], keep[:n]), out=bits(y)).view(bands.dtype)
+            bands.write(dx, part, passed)
         sums += bands.total(passed)
         products += bands.total(np.subtract(bands.of(rows, part), means[:n], out=apart[:n]), passed)
     products *= rstd
     count = max(bands.pixels, 1)
-    slopes, levels = bands.each(-scale * rstd * products / count), bands.each(-scale * sums / count)
-    scales = bands.each(scale)
+    slope = -scale * rstd * products / count
+    slopes, levels, scales = bands.each(slope), bands.each(-scale * sums / count - slope * mean), bands.each(scale)
     for part in bands:
         n = part.stop - part.start
-        d = np.subtract(bands.of(rows, part), means[:n], out=apart[:n])
-        d *= slopes[:n]
+        d = np.multiply(bands.of(rows, part), slopes[:n], out=apart[:n])
         d += levels[:n]
         y = bands.of(dx, part)
         np.multiply(bands.of(gs, part) if outs is None else y, scales[:n], out=y)

@@ -12,6 +12,11 @@ def _column(v: Array) -> Array:
     return v.transpose(*range(1, v.ndim), 0).reshape(-1, 1)
 
 
+def _at(target: Array) -> tuple[Array, Array]:
+    """Where the targets are in rows of classes. NumPy's functions for this take ten times as long for a small batch."""
+    return np.arange(target.size), _column(target)[:, 0]
+
+
 def cross_entropy(x: Array, target: Array) -> tuple[Array, Array, Array]:
     """log(sum(exp(x))) - x[target] over the channels of x (N, C, *spatial), and the logarithm in two parts.
 
@@ -23,7 +28,7 @@ def cross_entropy(x: Array, target: Array) -> tuple[Array, Array, Array]:
     e = rows - top
     np.exp(e, out=e)
     rest = np.log(e.sum(1, keepdims=True))
-    loss = top - np.take_along_axis(rows, _column(target), 1)
+    loss = top - rows[_at(target)][:, None]
     loss += rest
     sizes = (*x.shape[2:], x.shape[0])
     back = (len(sizes) - 1, *range(len(sizes) - 1))
@@ -37,7 +42,6 @@ def cross_entropy_input(g: Array, x: Array, target: Array, top: Array, rest: Arr
     d = rows - _column(top)
     d -= _column(rest)
     np.exp(d, out=d)
-    at = _column(target)
-    np.put_along_axis(d, at, np.take_along_axis(d, at, 1) - 1, 1)
+    d[_at(target)] -= 1
     d *= _column(g)
     return as_images(d.astype(x.dtype, copy=False), x.shape)

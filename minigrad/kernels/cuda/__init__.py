@@ -12,6 +12,7 @@ from minigrad.kernels.cuda.pool import (
     pool_scatter,
     unfold,
 )
+from minigrad.kernels.cuda.relu import relu
 from minigrad.kernels.cuda.softmax import cross_entropy, cross_entropy_input
 from minigrad.kernels.cuda.update import update
 
@@ -35,6 +36,7 @@ __all__ = [
     "norm_backward",
     "pool_gather",
     "pool_scatter",
+    "relu",
     "unfold",
     "update",
 ]
