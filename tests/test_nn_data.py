@@ -42,3 +42,16 @@ def test_samples_are_tuples():
 
     with pytest.raises(TypeError, match=r"a sample must be a tuple such as \(image, label\), got ndarray"):
         Bare().batch([0, 1])
+
+
+def test_random_split_by_numbers_and_by_shares():
+    data = nn.data.ArrayDataset(np.arange(11))
+    for lengths, sizes in (([7, 4], [7, 4]), ([0.9, 0.1], [10, 1]), ([0.3, 0.3, 0.4], [4, 3, 4]), ([11, 0], [11, 0])):
+        parts = nn.data.random_split(data, lengths, np.random.default_rng(0))
+        assert [len(part) for part in parts] == sizes
+        assert sorted(int(x) for part in parts for (x,) in (part[i] for i in range(len(part)))) == list(range(11))
+    for lengths in ([7, 3], [0.5, 0.4], [12, -1], [1.5, -0.5]):
+        with pytest.raises(ValueError, match="must add up to the 11 samples of the data set, or to 1 as shares, got"):
+            nn.data.random_split(data, lengths)
+    one = nn.data.ArrayDataset(np.arange(1))  # shares too, though they add up to its length
+    assert [len(part) for part in nn.data.random_split(one, [0.5, 0.5])] == [1, 0]

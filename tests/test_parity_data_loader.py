@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minigrad.nn.data import ArrayDataset, DataLoader, SequentialSampler, WeightedRandomSampler
+from minigrad.nn.data import ArrayDataset, DataLoader, SequentialSampler, WeightedRandomSampler, random_split
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.parity
@@ -51,3 +51,10 @@ def test_samplers():
     assert len(ours) == len(theirs)
     shares = [np.bincount(list(s), minlength=4) / n for s in (ours, theirs)]
     np.testing.assert_allclose(*shares, atol=0.02)  # two deviations of 0.0035 each
+
+
+def test_random_split_by_shares_has_the_sizes_of_pytorch():
+    for n, shares in ((11, [0.9, 0.1]), (10, [0.75, 0.25]), (11, [0.3, 0.3, 0.4]), (7, [0.2] * 5)):
+        ours = random_split(ArrayDataset(np.arange(n)), shares)
+        theirs = torch.utils.data.random_split(range(n), shares)
+        assert [len(part) for part in ours] == [len(part) for part in theirs], (n, shares)

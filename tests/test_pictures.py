@@ -234,11 +234,20 @@ def test_a_resumed_run():
 
 
 def test_learning_rate():
-    (axes,) = pictures.learning_rate([step(n, lr=0.1 * n) for n in range(1, 6)] + [epoch(1, lr=99.0)]).axes
+    nameless = {"kind": "epoch", "epoch": 1, "lr": 99.0}  # does not say at which step
+    (axes,) = pictures.learning_rate([step(n, lr=0.1 * n) for n in range(1, 6)] + [nameless]).axes
     (line,) = axes.get_lines()
     assert (line.get_xdata().tolist(), line.get_ydata().tolist()) == ([1, 2, 3, 4, 5], [0.1 * n for n in range(1, 6)])
     assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_yscale()) == ("step", "learning rate", "linear")
     assert axes.get_title() == "Learning rate: from 0.1 to 0.5"
+
+
+def test_learning_rate_of_few_steps_has_the_ends_of_epochs_too():
+    rows = [epoch(1, lr=0.1), step(15, lr=0.4), epoch(2, lr=0.2), step(30, lr=0.3), epoch(3, lr=0.3)]
+    (axes,) = pictures.learning_rate(rows).axes
+    (line,) = axes.get_lines()
+    assert (line.get_xdata().tolist(), line.get_ydata().tolist()) == ([10, 15, 20, 30], [0.1, 0.4, 0.2, 0.3])
+    assert axes.get_title() == "Learning rate: from 0.1 to 0.3, 0.4 at its peak in step 15"
 
 
 def test_learning_rate_over_powers_of_ten_and_of_epochs():

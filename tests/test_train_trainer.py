@@ -617,6 +617,10 @@ def test_bad_arguments():
         ((model, optimizer), {"aux_weight": -0.3}, "aux_weight must be at least 0, got -0.3"),
         ((model, optimizer), {"accumulate": True}, "accumulate must be a positive integer, got True"),
         ((model, optimizer), {"save_every": 1.5}, "save_every must be a positive integer, got 1.5"),
+        ((model, optimizer, "mse"), {}, r"criterion must be a function of \(output, labels\) .*, got 'mse'"),
+        ((model, optimizer), {"callbacks": EarlyStopping()}, r"callbacks must be a list, got one EarlyStopping"),
+        ((model, optimizer), {"callbacks": [3]}, "callbacks must be minigrad.nn.train.Callback, got 3"),
+        ((model, optimizer), {"checkpoints": "run"}, r"checkpoints must be Checkpoints\(folder\), got 'run'"),
         ((model, optimizer), {"log_every": 0}, "log_every must be a positive integer, got 0"),
         (
             (model, optimizer),
@@ -627,6 +631,12 @@ def test_bad_arguments():
         with pytest.raises((TypeError, ValueError), match=message):
             Trainer(*arguments, **options)
     trainer = Trainer(model, optimizer)
+    x = np.zeros((4, 2), "float32")
+    for batches in (model, x, mg.tensor(x), nn.data.ArrayDataset(x, np.zeros(4, int))):
+        got = f"got {type(batches).__name__}"
+        for name in ("train", "validation"):
+            with pytest.raises(TypeError, match=f"{name} must be batches of .images, labels., .* DataLoader, {got}"):
+                trainer.fit(**{"train": [], name: batches})
     with pytest.raises(ValueError, match="train has no batches: a generator can be used up only once"):
         trainer.fit([])
     with pytest.raises(ValueError, match="batches is empty"):

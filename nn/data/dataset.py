@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -122,24 +123,33 @@ class Subset(Dataset):
 
 
 def random_split(
-    dataset: Dataset, lengths: Sequence[int], generator: np.random.Generator | None = None
+    dataset: Dataset, lengths: Sequence[float], generator: np.random.Generator | None = None
 ) -> list[Subset]:
     """Parts of a data set, drawn at random and without overlap.
 
     Args:
         dataset: the data set.
-        lengths: how many samples each part has; together as many as the data set.
+        lengths: how many samples each part has, together as many as the data set; or shares that add up to 1. What
+            rounding down leaves goes to the parts in turn, one sample each, as in PyTorch.
         generator: draws; minigrad's default generator if None.
 
     Raises:
-        ValueError: lengths that do not add up to the data set's.
+        ValueError: lengths that add up neither to the data set's nor to 1.
 
     >>> parts = random_split(ArrayDataset(range(10)), [7, 3], np.random.default_rng(0))
     >>> [len(part) for part in parts]
     [7, 3]
+    >>> [len(part) for part in random_split(ArrayDataset(range(10)), [0.75, 0.25])]
+    [8, 2]
     """
+    if all(n >= 0 for n in lengths) and math.isclose(sum(lengths), 1):
+        lengths = [math.floor(share * len(dataset)) for share in lengths]
+        rest = len(dataset) - sum(lengths)
+        lengths = [n + (rest - i + len(lengths) - 1) // len(lengths) for i, n in enumerate(lengths)]
     if any(n < 0 for n in lengths) or sum(lengths) != len(dataset):
-        raise ValueError(f"lengths must add up to the {len(dataset)} samples of the data set, got {list(lengths)}")
+        raise ValueError(
+            f"lengths must add up to the {len(dataset)} samples of the data set, or to 1 as shares, got {list(lengths)}"
+        )
     order = (generator or default_generator()).permutation(len(dataset))
     ends = np.cumsum(lengths)
     return [Subset(dataset, order[end - n : end]) for n, end in zip(lengths, ends, strict=True)]

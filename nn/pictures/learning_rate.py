@@ -18,9 +18,9 @@ def learning_rate(rows: Iterable[Mapping[str, Any]]) -> Figure:
     """The learning rate over the steps; logarithmic where it spans more than a power of ten.
 
     Args:
-        rows: what `nn.train.read_log` gives: the "lr" of the step rows is drawn, or if there are none, that of the
-            epoch rows, which is the one at the end of each epoch. A rate of 0 lies on the lower edge of a logarithmic
-            axis.
+        rows: what `nn.train.read_log` gives: the "lr" of the step rows is drawn, with that of the epoch rows, the one
+            of each epoch's last step: where an epoch has few steps, the log holds hardly any others. A rate of 0 lies
+            on the lower edge of a logarithmic axis.
 
     Raises:
         ImportError: matplotlib is not installed; says what to install.
@@ -31,11 +31,14 @@ def learning_rate(rows: Iterable[Mapping[str, Any]]) -> Figure:
     ('learning rate (log scale)', 'log')
     """
     rows = list(rows)
-    with_rate = [row for row in by_number(rows, "step") if row.get("lr") is not None]
-    with_rate = with_rate or [row for row in by_number(rows, "epoch") if row.get("lr") is not None]
+    steps, epochs = ([r for r in by_number(rows, kind) if r.get("lr") is not None] for kind in ("step", "epoch"))
+    ends = [row for row in epochs if row.get("step") is not None]
+    with_rate = list({row["step"]: row for row in sorted(ends + steps, key=lambda row: row["step"])}.values())
+    key = "step" if steps or len(ends) == len(epochs) else "epoch"
+    if key == "epoch":
+        with_rate = epochs
     if not with_rate:
         raise ValueError("rows hold no learning rate (a key 'lr'), so there is nothing to draw")
-    key = "step" if all(row.get("step") is not None for row in with_rate) else "epoch"
     x, y = numbers(with_rate, key), numbers(with_rate, "lr")
     finite = y[np.isfinite(y)]
     above = finite[finite > 0]

@@ -19,6 +19,7 @@ from minigrad import Tensor, asarray, no_grad
 from minigrad.checks import at_least_zero, one_of, positive, positive_int
 from minigrad.nn import utils
 from minigrad.nn.averaging import WeightAverage
+from minigrad.nn.data.dataset import Dataset
 from minigrad.nn.data.loader import DataLoader
 from minigrad.nn.losses.classification import CrossEntropyLoss
 from minigrad.nn.module import Module
@@ -122,6 +123,15 @@ class Trainer:
             raise TypeError(f"optimizer must be an Optimizer, got {type(optimizer).__name__}")
         if isinstance(optimizer, LBFGS):
             raise TypeError("optimizer must take one gradient a step, LBFGS asks for many: call it yourself")
+        if criterion is not None and not callable(criterion):
+            raise TypeError(f"criterion must be a function of (output, labels) such as a loss, got {criterion!r}")
+        if isinstance(callbacks, Callback):
+            raise TypeError(f"callbacks must be a list, got one {type(callbacks).__name__}: put it in [...]")
+        for callback in callbacks:
+            if not isinstance(callback, Callback):
+                raise TypeError(f"callbacks must be minigrad.nn.train.Callback, got {callback!r}")
+        if checkpoints is not None and not isinstance(checkpoints, Checkpoints):
+            raise TypeError(f"checkpoints must be Checkpoints(folder), got {checkpoints!r}")
         if isinstance(schedule, ReduceLROnPlateau) and schedule_per != "epoch":
             raise ValueError("schedule_per must be 'epoch' for ReduceLROnPlateau, whose metric there is once an epoch")
         if not {id(p) for p in model.parameters()} & {id(p) for g in optimizer.param_groups for p in g["params"]}:
@@ -171,10 +181,16 @@ class Trainer:
             The rows of all epochs so far, `history`.
 
         Raises:
+            TypeError: a model, a data set or an array in place of batches.
             DivergedError: the loss is nan or infinite, or the norm of the gradients where it is computed, for clipping
                 or the log. The step has not been made.
             KeyboardInterrupt: Ctrl-C, after the state was saved.
         """
+        for name, batches in (("train", train), ("validation", validation)):
+            if isinstance(batches, Module | Dataset | np.ndarray | Tensor):
+                raise TypeError(
+                    f"{name} must be batches of (images, labels), such as a DataLoader, got {type(batches).__name__}"
+                )
         if self._metrics is not None and not isinstance(train, DataLoader):
             raise ValueError(
                 f"train must be a DataLoader to go on in the middle of epoch {self.epoch + 1}, "
