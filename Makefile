@@ -33,9 +33,13 @@ lint: .venv/ready
 	cd .venv && MYPYPATH=typed bin/mypy --config-file ../pyproject.toml -p minigrad
 
 bench: .venv/parity
+	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/overhead.py
-	$(BIN)/python bench/conv.py
+	$(BIN)/python bench/graph_memory.py
 	$(BIN)/python bench/optim.py
+	$(BIN)/python bench/conv.py
+	$(BIN)/python bench/train.py
+	$(BIN)/python bench/scaling.py
 	$(BIN)/python bench/skip_connections.py
 
 .venv/ready: pyproject.toml

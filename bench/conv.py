@@ -23,8 +23,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -37,8 +35,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from harness import Figures, Process, compare, environment, load, save, spread, versions
 
-RESULTS = Path(__file__).parent / "results"
 KERNELS = ("forward", "input gradient", "weight gradient")
 TARGETS = {"forward": 1.3, "input gradient": 1.4, "weight gradient": 1.4}  # of VGG-16 and ResNet-50, on one thread
 VIEWS = {1: "one thread, CPU time", 2: "two threads, wall time"}
@@ -293,34 +291,8 @@ def workspace() -> dict:
 # ---- both together --------------------------------------------------------------------------------------------------
 
 
-def environment(threads: int) -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
-
-
-class Process:
-    """A framework that answers requests."""
-
-    def __init__(self, framework: str, threads: int) -> None:
-        command = [sys.executable, __file__, "--work", framework, "--threads", str(threads)]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        self.process = subprocess.Popen(command, env=environment(threads), **pipes)
-        self.framework = framework
-
-    def ask(self, **request: object) -> dict:
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer:
-            raise SystemExit(f"{self.framework} stopped at {request}")
-        return json.loads(answer)
-
-    def close(self) -> None:
-        self.process.stdin.close()
-        self.process.wait()
-
-
-def spread(values: list[float]) -> float:
-    return (max(values) - min(values)) / statistics.median(values)
+def start(framework: str, threads: int) -> Process:
+    return Process(framework, threads, __file__, "--work", framework, "--threads", str(threads))
 
 
 def measure(layer: Layer, processes: list[Process], rounds: int) -> dict:
@@ -331,7 +303,7 @@ def measure(layer: Layer, processes: list[Process], rounds: int) -> dict:
     for kernel, error in errors.items():
         if not error <= TOLERANCE:  # or nan
             raise SystemExit(f"{layer.name}, {kernel}: the results differ by {error:.1e} of the largest value")
-    turns = [{p.framework: p.ask(calls=layer.calls) for p in processes} for _ in range(rounds)]
+    turns = [{p.name: p.ask(calls=layer.calls) for p in processes} for _ in range(rounds)]
     found = {}
     for kernel in layer.kernels:
         cell: dict = {"error": errors[kernel]}
@@ -350,7 +322,7 @@ def view(threads: int, nets: list[str], rounds: int, quick: bool) -> dict:
     print(f"{'':28}" + "".join(f"{kernel:^32}" for kernel in KERNELS))
     print(f"{'':28}" + f"{'minigrad':>10}{'PyTorch':>12}{'ratio':>10}" * 3)
     rows: dict[Layer, dict] = {}
-    processes = [Process(framework, threads) for framework in ("minigrad", "torch")]
+    processes = [start(framework, threads) for framework in ("minigrad", "torch")]
     for net in nets:
         print(net)
         counts = Counter(NETS[net]())
@@ -412,23 +384,19 @@ def summary(rows: list[dict], nets: list[str]) -> dict[str, dict]:
 # ---- report ---------------------------------------------------------------------------------------------------------
 
 
-def versions() -> dict[str, str]:
-    from importlib.metadata import version
-
+def about() -> dict[str, str]:
     import torch
 
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    info = Path("/proc/cpuinfo")
-    models = [line for line in info.read_text().splitlines() if "model name" in line] if info.exists() else []
+    return {**versions("torch"), "simd": torch.backends.cpu.get_cpu_capability()}
+
+
+def figures(results: dict) -> Figures:
+    """The means over the geometries of each network."""
     return {
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "cpu": models[0].partition(":")[2].strip() if models else platform.processor(),
-        "simd": torch.backends.cpu.get_cpu_capability(),
-        "cpus": str(os.cpu_count()),
-        "numpy": version("numpy"),
-        "blas": f"{blas['name']} {blas['version']}",
-        "torch": version("torch"),
+        f"{net}, {kernel}, {VIEWS[int(threads)].partition(',')[0]}": mean["geometries"]
+        for threads, found in results["threads"].items()
+        for net, kernels in found["means"].items()
+        for kernel, mean in kernels.items()
     }
 
 
@@ -473,29 +441,26 @@ def plot(views: dict[int, dict], path: Path) -> None:
 
 
 def report(args: argparse.Namespace) -> None:
-    found = versions()
+    found = about()
     print(", ".join(f"{name} {value}" for name, value in found.items()))
-    load = os.getloadavg()[0]  # of the other programs: two threads want an idle machine
-    print(f"load of the machine before the start: {load:.2f}")
+    before = load()  # of the other programs: two threads want an idle machine
+    print(f"load of the machine before the start: {before}")
     threads = [1, 2] if args.threads == "both" else [int(args.threads)]
     views = {t: view(t, args.nets, 2 if args.quick else args.rounds, args.quick) for t in threads}
     memory = workspace()
-    if args.quick or len(set(args.nets)) < len(NETS) or len(threads) < len(VIEWS):
-        return
-    RESULTS.mkdir(exist_ok=True)
     results = {
         "versions": found,
         "rounds": args.rounds,
-        "load before": load,
+        "load before": before,
         "targets": TARGETS,
-        "threads": views,
+        "threads": {str(t): found for t, found in views.items()},
         "workspace": memory,
     }
-    new = RESULTS / "conv.new"
-    new.write_text(json.dumps(results, indent=1) + "\n")
-    new.replace(RESULTS / "conv.json")
-    plot(views, new)
-    new.replace(RESULTS / "conv.svg")
+    if args.quick:
+        return
+    compare("conv", figures, results)
+    if len(set(args.nets)) == len(NETS) and len(threads) == len(VIEWS):
+        save("conv", results, lambda path: plot(views, path))
 
 
 def main() -> None:

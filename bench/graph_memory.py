@@ -9,17 +9,13 @@ once and as a whole, with the parameters and without.
 
 from __future__ import annotations
 
-import json
-import platform
-from pathlib import Path
-
 import numpy as np
 import torch
+from harness import compare, save, versions
 
 import minigrad as mg
 from minigrad import models
 
-RESULTS = Path(__file__).parent / "results"
 BATCH = 64
 
 
@@ -64,10 +60,9 @@ def main() -> None:
         print(f"{name:12}{row['activations']:>14,}{sum(row.values()):>18,}")
     ratio = rows["minigrad"]["activations"] / rows["PyTorch"]["activations"]
     print(f"{'ratio':12}{ratio:>14.3f}\n\nwhat minigrad keeps: {report}")
-    RESULTS.mkdir(exist_ok=True)
-    versions = {"python": platform.python_version(), "numpy": np.__version__, "torch": torch.__version__}
-    text = json.dumps({"versions": versions, "batch": BATCH, "rows": rows, "ratio of activations": ratio}, indent=1)
-    (RESULTS / "graph_memory.json").write_text(text + "\n")
+    results = {"versions": versions("torch"), "batch": BATCH, "rows": rows, "ratio of activations": ratio}
+    compare("graph_memory", lambda found: {"activations, ratio to PyTorch": found["ratio of activations"]}, results)
+    save("graph_memory", results)
 
 
 if __name__ == "__main__":

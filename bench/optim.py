@@ -14,19 +14,16 @@ some optimizers and must be asked for, are shown beside.
 from __future__ import annotations
 
 import json
-import os
-import platform
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from harness import Figures, compare, environment, load, save, versions
 
-RESULTS = Path(__file__).parent / "results"
 STEPS, ROUNDS = 7, 7
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "SGD": {"lr": 1e-3, "momentum": 0.9, "weight_decay": 1e-4},
@@ -102,16 +99,15 @@ def measure(framework: str) -> dict[str, dict[str, float]]:
 
 def one(framework: str) -> dict[str, dict[str, float]]:
     """`measure` in a fresh process."""
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    run = subprocess.run([sys.executable, __file__, framework], capture_output=True, text=True, check=True, env=env)
+    run = subprocess.run(
+        [sys.executable, __file__, framework], capture_output=True, text=True, check=True, env=environment(1)
+    )
     return json.loads(run.stdout)
 
 
-def versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    named = {name: version(name) for name in ("numpy", "torch")}
-    return {"python": platform.python_version(), "machine": platform.machine(), "cpus": str(os.cpu_count()), **named}
+def figures(results: dict) -> Figures:
+    """The ratio of each optimizer that PyTorch has too."""
+    return {row["optimizer"]: row["ratio"] for row in results["rows"] if "ratio" in row}
 
 
 def main() -> None:
@@ -128,9 +124,9 @@ def main() -> None:
         print(f"{name:18}{cells}")
         rows.append(row)
     shapes = resnet18()
-    about = {"numbers": sum(map(prod, shapes)), "tensors": len(shapes), "versions": versions()}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "optim.json").write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
+    about = {"numbers": sum(map(prod, shapes)), "tensors": len(shapes), "versions": versions("torch"), "load": load()}
+    compare("optim", figures, {**about, "rows": rows})
+    save("optim", {**about, "rows": rows})
 
 
 def _merged(ours: dict, theirs: dict) -> dict[str, dict[str, float]]:

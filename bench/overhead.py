@@ -12,8 +12,6 @@ the ratio.
 from __future__ import annotations
 
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -21,7 +19,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-RESULTS = Path(__file__).parent / "results"
+from harness import Figures, compare, environment, load, save, versions
+
 OPS = ["add", "multiply", "multiply by a number", "exp", "tanh", "relu", "matmul", "transpose", "sum and add"]
 CHAIN, REPEATS, ROUNDS = 100, 15, 7
 
@@ -88,16 +87,15 @@ def fastest(run: Callable) -> float:
 
 def one(framework: str) -> dict[str, list[float]]:
     """`measure` in a fresh process."""
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    run = subprocess.run([sys.executable, __file__, framework], capture_output=True, text=True, check=True, env=env)
+    run = subprocess.run(
+        [sys.executable, __file__, framework], capture_output=True, text=True, check=True, env=environment(1)
+    )
     return json.loads(run.stdout)
 
 
-def versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    named = {name: version(name) for name in ("numpy", "torch")}
-    return {"python": platform.python_version(), "machine": platform.machine(), "cpus": str(os.cpu_count()), **named}
+def figures(results: dict) -> Figures:
+    """The ratio of each op, and their median."""
+    return {**{row["op"]: row["ratio"] for row in results["rows"]}, "median": results["median ratio"]}
 
 
 def plot(rows: list[dict], path: Path) -> None:
@@ -117,7 +115,7 @@ def plot(rows: list[dict], path: Path) -> None:
     axes.set_xlim(0, max(3.0, *ratios) * 1.08)
     axes.set_xlabel("minigrad / PyTorch, time per op, forward and backward\n8x8 float32, lower is better")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, metadata={"Date": None}, format="svg")
 
 
 def main() -> None:
@@ -143,10 +141,9 @@ def main() -> None:
             cells += f"{row[framework][0]:7.2f}{row[framework][1]:7.2f} ({low:.1f}-{high:.1f})".rjust(22)
         print(f"{row['op']:24}{cells}{row['ratio']:8.2f}")
     print(f"{'median of the ratios':24}{'':44}{median:8.2f}")
-    RESULTS.mkdir(exist_ok=True)
-    text = json.dumps({"versions": versions(), "median ratio": median, "rows": rows}, indent=1)
-    (RESULTS / "overhead.json").write_text(text + "\n")
-    plot(rows, RESULTS / "overhead.svg")
+    results = {"versions": versions("torch"), "load": load(), "median ratio": median, "rows": rows}
+    compare("overhead", figures, results)
+    save("overhead", results, lambda path: plot(rows, path))
 
 
 if __name__ == "__main__":

@@ -72,6 +72,7 @@ class Net(NamedTuple):
     channels: int = 3
     classes: int = 1000
     lr: float = 1e-3
+    options: dict[str, Any] = {}  # of minigrad's model; of PyTorch's only stem="cifar"  # noqa: RUF012
 
     @property
     def quick(self) -> Net:
@@ -82,7 +83,7 @@ NETS = {
     net.name: net
     for net in (
         Net("lenet5", 64, 28, 28, channels=1, classes=10, lr=0.01),
-        Net("resnet18", 32, 32, 16, classes=10, lr=0.01),
+        Net("resnet18", 32, 32, 16, classes=10, lr=0.01, options={"stem": "cifar"}),
         Net("alexnet", 8, 224, 64),
         Net("vgg16", 8, 224, 32),
         Net("googlenet", 8, 224, 128),
@@ -131,15 +132,15 @@ def torch_lenet5() -> Any:
     return net
 
 
-def torch_model(name: str, classes: int, small_images: bool) -> Any:
-    """torchvision's model; with `small_images` the stem of a ResNet for CIFAR."""
+def torch_model(net: Net) -> Any:
+    """torchvision's model; the stem for CIFAR is put in its place."""
     from torch import nn
 
-    if name == "lenet5":
+    if net.name == "lenet5":
         return torch_lenet5()
-    options = {"init_weights": False} if name in ("vgg16", "googlenet") else {}
-    model = getattr(torchvision(), name)(num_classes=classes, **options)
-    if small_images:
+    options = {"init_weights": False} if net.name in ("vgg16", "googlenet") else {}
+    model = getattr(torchvision(), net.name)(num_classes=net.classes, **options)
+    if net.options.get("stem") == "cifar":
         model.conv1, model.maxpool = nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.Identity()
     return model
 
@@ -205,8 +206,7 @@ def ours(net: Net) -> Training:
     from minigrad import models
     from minigrad.nn import optim
 
-    options = {"stem": "cifar"} if net.name == "resnet18" else {}
-    model = models.get(net.name, num_classes=net.classes, **options)
+    model = models.get(net.name, num_classes=net.classes, **net.options)
     model.load_state_dict({key: weight(key, value.shape) for key, value in model.state_dict().items()})
     return Training(net, mg, optim, model, mg.tensor, mg.tensor)
 
@@ -215,7 +215,7 @@ def theirs(net: Net, form: str = "contiguous_format") -> Training:
     import torch
 
     memory_format = getattr(torch, form)
-    model = torch_model(net.name, net.classes, net.name == "resnet18")
+    model = torch_model(net)
     model.load_state_dict({k: torch.from_numpy(weight(k, tuple(v.shape))) for k, v in model.state_dict().items()})
     model = model.to(memory_format=memory_format)
 
