@@ -25,6 +25,19 @@ def one_of(name: str, value: Any, choices: Iterable[Any]) -> Any:
     return value
 
 
+def number(name: str, value: Any) -> Any:
+    """The value of an option that must be a number: a text, as from a file of options, is none.
+
+    >>> number("lr", "0.1")
+    Traceback (most recent call last):
+        ...
+    TypeError: lr must be a number, got '0.1'
+    """
+    if value is None or isinstance(value, str | bytes | list | tuple | dict):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    return value
+
+
 def positive(name: str, value: Any) -> Any:
     """The value of an option that must be above 0.
 
@@ -33,7 +46,7 @@ def positive(name: str, value: Any) -> Any:
         ...
     ValueError: lr must be positive, got 0
     """
-    if not value > 0:
+    if not number(name, value) > 0:
         raise ValueError(f"{name} must be positive, got {value}")
     return value
 
@@ -44,7 +57,7 @@ def at_least_zero(name: str, value: Any) -> Any:
     >>> at_least_zero("momentum", 0)
     0
     """
-    if not value >= 0:
+    if not number(name, value) >= 0:
         raise ValueError(f"{name} must be at least 0, got {value}")
     return value
 
@@ -55,7 +68,7 @@ def from_zero_to_one(name: str, value: Any) -> Any:
     >>> from_zero_to_one("p", 0.5)
     0.5
     """
-    if not 0 <= value <= 1:
+    if not 0 <= number(name, value) <= 1:
         raise ValueError(f"{name} must be from 0 to 1, got {value}")
     return value
 

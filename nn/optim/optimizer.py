@@ -245,14 +245,14 @@ def at_least_zero(group: Group, *names: str) -> None:
 
 def positive_lr(group: Group) -> None:
     """Raise ValueError for a step size that is not positive."""
-    if not group["lr"] > 0:
+    if not checks.number("lr", group["lr"]) > 0:
         raise ValueError(f"lr must be positive, got {group['lr']}; maximize=True goes up instead of down")
 
 
 def below_one(group: Group, *names: str) -> None:
     """Raise ValueError for an option outside of [0, 1)."""
     for name in names:
-        if not 0 <= group[name] < 1:
+        if not 0 <= checks.number(name, group[name]) < 1:
             raise ValueError(f"{name} must be in [0, 1), got {group[name]}")
 
 
