@@ -47,6 +47,33 @@ def run(arguments: list[str], seed: int) -> dict[str, Any]:
         return json.loads(Path(folder, "run", "results.json").read_text())
 
 
+def plot(found: dict[str, Any], path: Path) -> None:
+    """The accuracies of each network, a dot for each seed, and those of the book."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "minigrad"  # the same picture gives the same file
+    from matplotlib import pyplot as plt
+
+    rows = [(name, row) for name, row in found.items() if row["published"] is not None]
+    figure, axes = plt.subplots(figsize=(7.5, 3.2), layout="constrained")
+    for y, (_, row) in enumerate(rows):
+        accuracies = [100 * value for value in row["test_top1"]]
+        axes.plot(
+            accuracies, [y] * len(accuracies), "o", color="#4c78a8", label="minigrad, each seed" if y == 0 else None
+        )
+        axes.plot(100 * row["published"], y, "|", color="#e45756", markersize=16, markeredgewidth=2,
+                  label="in the book, at its sizes" if y == 0 else None)  # fmt: skip
+    axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlabel("test accuracy on Fashion-MNIST, %")
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend(frameon=False, fontsize=9, loc="center left")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, format="svg", metadata={"Date": None})
+    plt.close(figure)
+
+
 def main() -> None:
     """Run all, or one, and add the results to the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -68,12 +95,13 @@ def main() -> None:
             "machine": {"python": platform.python_version(), "numpy": np.__version__, "cores": os.cpu_count()},
         }
         options.out.write_text(json.dumps(found, indent=1) + "\n")
-    print("| network | command | test accuracy | seconds | in the book |\n|---|---|---|---|---|")
+    plot(found, options.out.with_suffix(".svg"))
+    print("| network | `minigrad train` | test accuracy, % | in the book | minutes |\n|---|---|---|---|---|")
     for name, row in found.items():
-        accuracies = ", ".join(f"{value:.2%}" for value in row["test_top1"])
-        seconds = ", ".join(f"{value:.0f}" for value in row["seconds"])
-        book = "" if row["published"] is None else f"{row['published']:.1%}"
-        print(f"| {name} | `{row['command']}` | {accuracies} | {seconds} | {book} |")
+        accuracies = ", ".join(f"{100 * value:.2f}" for value in row["test_top1"])
+        minutes = ", ".join(f"{seconds / 60:.1f}" for seconds in row["seconds"])
+        book = "" if row["published"] is None else f"{100 * row['published']:.1f}"
+        print(f"| {name} | `{row['command'].removeprefix('minigrad train ')}` | {accuracies} | {book} | {minutes} |")
 
 
 if __name__ == "__main__":
