@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import subprocess
@@ -87,6 +88,13 @@ def test_a_wrong_step_is_found(train: Any) -> None:
 def test_a_loss_that_is_not_a_number_is_found(train: Any) -> None:
     with pytest.raises(SystemExit, match="the losses differ"):
         train.agree({"torch": [1.0, 1.0], "minigrad": [1.0, float("nan")]})
+
+
+@pytest.mark.parametrize("name", ["conv", "optim", "overhead"])
+def test_results_that_were_written_before_can_be_compared_with(train: Any, name: str) -> None:
+    found = importlib.import_module(name).figures(json.loads((SCRIPT.parent / "results" / f"{name}.json").read_text()))
+    assert len(found) >= 5
+    assert all(value > 0 for value in found.values())
 
 
 def test_figures_are_shown_beside_those_that_were_committed(train: Any, monkeypatch, capsys) -> None:
