@@ -285,7 +285,7 @@ def test_find_lr_draws(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (
             1,
             ["lenet5", "--data", "digits", "--lr", "1", "--set", "trainer.clip_norm=x"],
-            "a value in the recipe default",
+            "clip_norm must be a number, got 'x'",
         ),
         (1, ["lenet5", "--data", "digits", "--option", "num_classes=x"], "a value in the options of the model cannot"),
         (1, ["lenet5", "--data", "digits", "--width", "2"], "the model lenet5 has no option width; it has num_classes"),
@@ -440,7 +440,7 @@ def test_in_a_terminal(work: Path) -> None:
     """A bar that is drawn over, and nothing of it left at the end."""
     text, code = in_terminal(["train", "lenet5", "--data", "digits", "--epochs", "2", "--limit", "600"], NO_COLOR="1")
     assert code == 0, text
-    assert re.search(r"epoch 1/2 ━+ +\d+/9 loss \d\.\d{4}  [\d,]+ images/s  \d+\.\d s left", text)
+    assert re.search(r"epoch 1/2 ━+ +\d+/9 loss \d\.\d{4}  [\d,]+ images/s  (\d+ min )?[\d.]+ s left", text)
     assert re.search(r"^[^\n]*  2/2 +\d\.\d{4} ", text, re.M)
     assert "┏━" in text  # the table of results
     assert not re.search(r"\x1b\[[\d;]*3\d", text)  # no colours
