@@ -87,7 +87,7 @@ NETS = {
         Net("alexnet", 8, 224, 64),
         Net("vgg16", 8, 224, 32),
         Net("googlenet", 8, 224, 128, lr=1e-4),
-        Net("resnet50", 8, 224, 128, lr=1e-4),
+        Net("resnet50", 8, 224, 128, lr=3e-6),
     )
 }
 
