@@ -86,8 +86,8 @@ NETS = {
         Net("resnet18", 32, 32, 16, classes=10, lr=0.01, options={"stem": "cifar"}),
         Net("alexnet", 8, 224, 64),
         Net("vgg16", 8, 224, 32),
-        Net("googlenet", 8, 224, 128),
-        Net("resnet50", 8, 224, 128),
+        Net("googlenet", 8, 224, 128, lr=1e-4),
+        Net("resnet50", 8, 224, 128, lr=3e-6),
     )
 }
 
