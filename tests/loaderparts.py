@@ -163,6 +163,7 @@ def slow(images, generator):
 if __name__ == "__main__":  # run by the tests of what happens when Python ends
     from minigrad.nn.data import ArrayDataset, DataLoader
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores Ctrl-C
     workers, how = sys.argv[1:]
     batches = iter(DataLoader(ArrayDataset(np.arange(40)), 1, transform=slow, num_workers=1, workers=workers))
     next(batches)
