@@ -18,8 +18,8 @@ rule names what it needs by its parameters, and nothing else is kept::
 
 `g` is the gradient of the final result with respect to the op's output, and the rule returns the gradient with respect
 to one input: a vector-Jacobian product. A rule may name any argument of its op, `out`, an auxiliary output, or
-`<argument>_shape`, which keeps a tuple alive instead of an array. Rules never undo broadcasting, convert dtypes,
-accumulate or free: the engine does.
+`<argument>_shape` or `<argument>_strides`, which keep a tuple alive instead of an array. Rules never undo broadcasting,
+convert dtypes, accumulate or free: the engine does.
 
 An ordinary `backward()` runs the rules on raw arrays: fast, and nothing is recorded. With `create_graph=True` the same
 rules run on Tensors, so they are recorded like any other computation and can be differentiated again, to any order.
@@ -33,6 +33,7 @@ import operator
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from functools import update_wrapper
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -216,6 +217,8 @@ def _record(op: Op, values: tuple) -> Any:
             saved = [pool[i] for i in plan.saves]
             for i in plan.shapes:
                 saved.append(tuple(map(shape_of, raw[i])) if i == op.sequence else shape_of(raw[i]))
+            for i in plan.strides:
+                saved.append(raw[i].strides)
         counts = [v.version.count if isinstance(v, Tensor) else _count(v) for v in saved] if saved else saved
         result.node = Node(plan, tuple(edges), saved, counts, out)
     for watcher in mode.watchers:
@@ -444,7 +447,10 @@ def _restore(node: Node) -> None:
 def _is_borrowed(g: Any, given: list) -> bool:
     """Whether a gradient is somebody else's array, or a view of one."""
     array = g._array if isinstance(g, Tensor) else g
-    return getattr(array, "base", None) is not None or any(g is other for other in given)
+    if getattr(array, "base", None) is None:
+        return any(g is other for other in given)
+    # A transposed view of a new array, say: it is ours if nobody but the view holds that (and, for a moment, the call).
+    return array.base.__class__ is not np.ndarray or array.base.size != array.size or getrefcount(array.base) != 2
 
 
 def _run_hooks(node: Node, g: Any, create_graph: bool) -> Any:

@@ -541,7 +541,9 @@ def test_a_rule_can_name_only_what_exists() -> None:
     def same(x):
         return x * 1.0
 
-    with pytest.raises(TypeError, match=r"a rule of same names \['z'\]; it may name \['out', 'x', 'x_shape'\]"):
+    with pytest.raises(
+        TypeError, match=r"rule of same names \['z'\]; it may name \['out', 'x', 'x_shape', 'x_strides'\]"
+    ):
         same.vjp(x=lambda g, z: g)
     with pytest.raises(TypeError, match=r"same has no argument 'y' to differentiate"):
         same.vjp(y=lambda g: g)
@@ -652,3 +654,26 @@ def test_gradients_that_overflow_add_up_without_a_warning():
     for slope in (np.inf, -np.inf):
         x.backward(mg.tensor([slope], dtype="float32"))
     assert np.isnan(x.grad.item())
+
+
+def test_a_view_of_an_array_that_somebody_holds_is_copied_for_the_user():
+    """A leaf may keep a view without a copy only if nothing else holds what it is a view of, itself or by a view."""
+    held = {}
+
+    @mg.op
+    def watched(x, how):
+        return x * 1.0
+
+    def rule(g, how):
+        new = np.full(g.shape[::-1], 2.0, g.dtype)
+        held[how] = {"nobody": None, "itself": new, "by a view": new[1:]}[how]
+        return new.T
+
+    watched.vjp(x=rule)
+    for how in ("nobody", "itself", "by a view"):
+        x = mg.tensor(np.ones((3, 4)), requires_grad=True)
+        watched(x, how).sum().backward()
+        if held[how] is not None:
+            assert not np.shares_memory(x.grad._array, held[how])
+            held[how][...] = 7
+        np.testing.assert_array_equal(x.grad.numpy(), np.full((3, 4), 2.0))

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad import nn
 from minigrad.gradmode import Watcher, mode
 from minigrad.models import lenet5
 
@@ -115,3 +116,19 @@ def test_every_activation_and_gradient_lies_pixels_first(
     (y * y).sum().backward(create_graph=create_graph)
     assert watcher.seen > 15
     assert not watcher.wrong, "\n".join(watcher.wrong)
+
+
+@pytest.mark.parametrize("out", [5, 300])
+def test_the_gradient_of_a_matrix_lies_as_the_matrix_does(out):
+    """An optimizer that had to turn it took a third of AlexNet's step."""
+    x = mg.randn(4, 7)
+    layer = nn.Linear(7, out)
+    layer(x).sum().backward()
+    plain = mg.randn(7, out, requires_grad=True)
+    (x @ plain).sum().backward()
+    assert layer.weight.grad._array.flags.c_contiguous
+    assert plain.grad._array.flags.c_contiguous
+    expected = np.outer(x.numpy().sum(0), np.ones(out))
+    np.testing.assert_allclose(plain.grad.numpy(), expected, rtol=1e-5)
+    np.testing.assert_allclose(layer.weight.grad.numpy(), expected.T, rtol=1e-5)
+    mg.check_gradients(lambda a, b: a @ b.T, x.numpy().astype("f8"), plain.detach().numpy().T.astype("f8"))

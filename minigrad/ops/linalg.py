@@ -70,11 +70,13 @@ def _matmul_x(g, y, x_shape):
     return matmul(g, y.swapaxes(-1, -2))
 
 
-def _matmul_y(g, x, y_shape):
+def _matmul_y(g, x, y_shape, y_strides):
     if x.ndim == 1:
         return expand_dims(x, -1) * expand_dims(g, -2) if len(y_shape) > 1 else g * x
     if len(y_shape) == 1:
         return expand_dims(g, -1) * x
+    if len(y_shape) == x.ndim == 2 and y_strides[0] < y_strides[1]:  # a layer's weight, transposed: its gradient too
+        return matmul(g.swapaxes(-1, -2), x).swapaxes(-1, -2)
     return matmul(x.swapaxes(-1, -2), g)
 
 
