@@ -7,14 +7,14 @@ import math
 import numpy as np
 
 from minigrad.autocast import under_autocast
-from minigrad.backend import as_array, raw, shape_of, xp
+from minigrad.backend import as_array, kernels, raw, shape_of, xp
 from minigrad.engine import op
 from minigrad.ops.axes import axes_of
 from minigrad.ops.elementwise import mask
 from minigrad.ops.shape import expand_dims, permute, reshape
 
 HALF = np.dtype(np.float16)
-FEW, LARGE, COLUMNS = 128, 1 << 20, 64  # rows; numbers, more than the caches hold; of a block
+SMALL = 1 << 18  # multiply-adds: with fewer, BLAS takes one thread anyway
 
 
 @op
@@ -40,26 +40,10 @@ def matmul(x, y):
             f"matmul: the last axis of x {a} and the {which} axis of y {b} must have one size, got {a[-1]} and "
             f"{b[-2 if len(b) > 1 else 0]}"
         )
-    if len(b) == 2 and b[0] * b[1] >= LARGE and len(a) == 2 and 1 < a[0] <= FEW and type(x) is type(y) is np.ndarray:
-        return _few_rows(x, y)
-    return xp(x, y).matmul(x, y)
-
-
-def _few_rows(x, y):
-    """x @ y for a small batch in a large fully connected layer, whose y is the transpose of its weight.
-
-    BLAS first copies a matrix to where it multiplies it, which pays off if many rows meet it. It leaves that out for
-    small products, so the weight goes by blocks of its rows.
-    """
-    w, rows = y.T, len(x)
-    whole = len(w) - len(w) % COLUMNS
-    if not w.flags.c_contiguous or x.dtype != w.dtype or w.dtype.kind != "f":
-        return x @ y
-    out = np.empty((rows, len(w)), w.dtype)
-    blocks = w[:whole].reshape(-1, COLUMNS, w.shape[1]).swapaxes(1, 2)
-    np.matmul(x, blocks, out=out[:, :whole].reshape(rows, -1, COLUMNS).swapaxes(0, 1))
-    np.matmul(x, w[whole:].T, out=out[:, whole:])
-    return out
+    library = xp(x, y)
+    if math.prod(a) * b[-1] < SMALL:
+        return library.matmul(x, y)
+    return kernels(x if hasattr(x, "dtype") else y).matmul(x, y)
 
 
 def _matmul_x(g, y, x_shape):
