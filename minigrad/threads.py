@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextvars
 import ctypes
+import importlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -20,8 +21,6 @@ from contextlib import contextmanager
 from functools import wraps
 from queue import SimpleQueue
 from typing import Any, TypeVar
-
-import numpy as np
 
 from minigrad.checks import positive_int
 
@@ -41,10 +40,12 @@ class _Blas:
     """The number of threads of the BLAS that NumPy is linked to."""
 
     def __init__(self) -> None:
-        library = ctypes.CDLL(np._core._multiarray_umath.__file__)  # its symbols, and those of what it is linked to
+        numpy = importlib.import_module("numpy._core._multiarray_umath")
+        library = ctypes.CDLL(numpy.__file__)  # its symbols, and those of what it is linked to
         found = [pair for pair in SYMBOLS if all(hasattr(library, name) for name in pair)]
         self.known = bool(found)
-        self.get, self.set = (getattr(library, name) for name in found[0]) if found else (lambda: 1, lambda n: None)
+        self.get: Callable[[], int] = getattr(library, found[0][0]) if found else lambda: 1
+        self.set: Callable[[int], Any] = getattr(library, found[0][1]) if found else lambda n: None
         self.lock, self.inside, self.outside = threading.Lock(), 0, self.get()
 
     def enter(self) -> None:
@@ -70,11 +71,15 @@ class _Blas:
             self.set(self.outside)
 
 
+def _nothing(item: Any) -> None:
+    """What is left of work that is done."""
+
+
 class _Work:
     """Items that several threads take from until none is left."""
 
-    def __init__(self, work: Callable[[Any], None], items: list):
-        self.work: Callable[[Any], None] | None = work
+    def __init__(self, work: Callable[[Any], Any], items: list):
+        self.work = work
         self.items = iter(items)
         self.lock, self.done = threading.Lock(), threading.Lock()
         self.done.acquire()
@@ -119,7 +124,7 @@ class _Work:
                 waiting = False
             except BaseException as error:  # Ctrl-C again: an item is short
                 interrupt = error
-        self.work = None  # it may wait in the queue for long, and should not hold the caller's arrays
+        self.work = _nothing  # it may wait in the queue for long, and should not hold the caller's arrays
         if interrupt is not None:
             raise interrupt
 
@@ -232,7 +237,7 @@ def serial_blas(function: Function) -> Function:
     return call  # type: ignore[return-value]
 
 
-def run(work: Callable[[Item], None], items: Iterable[Item]) -> None:
+def run(work: Callable[[Item], Any], items: Iterable[Item]) -> None:
     """Call work(item) for each of the items, on all threads, in no particular order; return when all are done.
 
     Items must not need each other, and write to different places. The first error that one of them raises is raised

@@ -22,6 +22,7 @@ from minigrad.kernels.cpu.memory import (
     pixels_first,
     sweeps,
 )
+from minigrad.threads import run
 from minigrad.window import Geometry, out_sizes
 
 PIECE = 512  # elements that are added up one by one
@@ -47,8 +48,10 @@ def _extreme(x: Array, kernel: Sizes, geometry: Geometry, better: Any) -> tuple[
         tap[...] = rows.argmax(0) if better is np.maximum else rows.argmin(0)
         best[...] = np.take_along_axis(rows, tap.reshape(1, n * c).astype(np.intp), 0)[0]
     else:
-        for block in sweeps(out, n * c):
-            _extreme_block(runs, kernel, geometry, better, block, best[block], tap[block])
+        run(
+            lambda block: _extreme_block(runs, kernel, geometry, better, block, best[block], tap[block]),
+            sweeps(out, n * c),
+        )
     return channels_second(best.reshape(*out, n, c)), channels_second(tap.reshape(*out, n, c))
 
 
@@ -86,9 +89,12 @@ def pool_gather(x: Array, tap: Array, kernel: Sizes, geometry: Geometry) -> Arra
     """From each window of x (N, C, *spatial), the element at its tap (N, C, *out)."""
     runs, taps = as_runs(pixels_first(x)), as_runs(pixels_first(tap))
     out = np.zeros(taps.shape, x.dtype)
-    for block in sweeps(taps.shape[:-1], taps.shape[-1]):
+
+    def gather(block: Block) -> None:
         for number, inside, source in meetings(kernel, x.shape[2:], block, geometry):
             bits(out[block])[inside] |= chosen(runs[source], taps[block][inside] == number)
+
+    run(gather, sweeps(taps.shape[:-1], taps.shape[-1]))
     return channels_second(out.reshape(*tap.shape[2:], *tap.shape[:2]))
 
 

@@ -155,16 +155,16 @@ class Block(NamedTuple):
 
 
 class Strip(NamedTuple):
-    """What a thread transforms of a block: tile columns c0 .. c1, and the i-th of `count` parts of each run."""
+    """What a thread transforms of a block: tile columns c0 .. c1, and one of some parts of each run."""
 
     c0: int
     c1: int
-    i: int
-    count: int
+    part: int
+    parts: int
 
     def of(self, run: int) -> slice:
         """Its part of a run."""
-        return slice(run * self.i // self.count, run * (self.i + 1) // self.count)
+        return slice(run * self.part // self.parts, run * (self.part + 1) // self.parts)
 
 
 class Tiles:
@@ -224,7 +224,7 @@ class Tiles:
         form, size = self.form, self.c * self.k
         strip = max(self.strips(next(self.blocks())), key=lambda strip: strip.c1 - strip.c0)
         columns = (strip.c1 - strip.c0) * form.step + form.inputs - form.step
-        line = form.points * columns * self.n * max(self.c, self.k) // strip.count
+        line = form.points * columns * self.n * max(self.c, self.k) // strip.parts
         if self.several:
             half = form.points * form.taps * min(size, SLICE)
             return max(line, half, max(PARTS, size) if "dw" in wanted else 0)
@@ -556,8 +556,8 @@ class Winograd:
         time = products * PRODUCT + v * image + m * result + u * FILTER + CALLS + ROW * rows
         wanted = {dict(zip(KERNELS, ("y", "dx", "dw"), strict=True))[case.kernel]}
         sizes = (case.sizes, case.out, case.geometry.padding, case.n, case.c, case.k)
-        tiles = Tiles(self.form, *sizes, np.dtype(np.float32), wanted)
-        return Cost(groups * time, groups * products, sum(tiles.room.values()) + tiles.scratch(wanted))
+        layer = Tiles(self.form, *sizes, np.dtype(np.float32), wanted)
+        return Cost(groups * time, groups * products, sum(layer.room.values()) + layer.scratch(wanted))
 
     def conv(self, x: Array, w: Array, b: Array | None, geometry: Geometry, y: Array) -> None:
         """The forward pass into y (*out, N, K); x is (*spatial, N, C), w is (K, C/groups, *kernel)."""
