@@ -18,11 +18,11 @@ BINDER = "<minigrad binder>"  # the file name of the functions made below, by wh
 class Plan:
     """What one set of differentiated inputs asks of a recorded call; worked out once and cached.
 
-    `saves`, `shapes` and `strides` say which values go into a node; `rules` holds, for each input, its rule and the
-    positions of the rule's arguments among them.
+    `saves` and `shapes` say which values go into a node; `rules` holds, for each input, its rule and the positions of
+    the rule's arguments among them.
     """
 
-    __slots__ = ("inputs", "joint", "names", "op", "out", "rules", "saves", "shapes", "strides")
+    __slots__ = ("inputs", "joint", "names", "op", "out", "rules", "saves", "shapes")
 
     def __init__(self, op: Op, inputs: tuple[tuple[int, int | None], ...]):
         self.op, self.inputs = op, inputs
@@ -38,12 +38,10 @@ class Plan:
         rules = [op.rules[name] for name in differentiated] + ([joint[1]] if joint else [])
         wanted = dict.fromkeys(name for _, needs in rules for name in needs)
         kept = [name for name in wanted if name in position]
-        shapes = [name for name in wanted if name not in position and name.endswith("_shape")]
-        strides = [name for name in wanted if name not in position and name.endswith("_strides")]
-        self.names = (*kept, *shapes, *strides)
+        shapes = [name for name in wanted if name not in position]
+        self.names = (*kept, *shapes)
         self.saves = tuple(position[name] for name in kept)
         self.shapes = tuple(position[name.removesuffix("_shape")] for name in shapes)
-        self.strides = tuple(position[name.removesuffix("_strides")] for name in strides)
         self.out = kept.index("out") if "out" in kept else -1
 
         def located(rule: tuple[Rule, tuple[str, ...]]) -> tuple[Rule, tuple[int, ...]]:
@@ -89,8 +87,7 @@ class Op:
         self.plans.clear()
 
     def _needs(self, rule: Rule) -> tuple[str, ...]:
-        layouts = (f"{name}_{what}" for name in self.parameters for what in ("shape", "strides"))
-        known = {*self.parameters, *self.aux, "out", *layouts}
+        known = {*self.parameters, *self.aux, "out", *(f"{name}_shape" for name in self.parameters)}
         needs = tuple(inspect.signature(rule).parameters)[1:]
         if unknown := [name for name in needs if name not in known]:
             raise TypeError(f"a rule of {self.name} names {unknown}; it may name {sorted(known)}")

@@ -541,9 +541,7 @@ def test_a_rule_can_name_only_what_exists() -> None:
     def same(x):
         return x * 1.0
 
-    with pytest.raises(
-        TypeError, match=r"rule of same names \['z'\]; it may name \['out', 'x', 'x_shape', 'x_strides'\]"
-    ):
+    with pytest.raises(TypeError, match=r"a rule of same names \['z'\]; it may name \['out', 'x', 'x_shape'\]"):
         same.vjp(x=lambda g, z: g)
     with pytest.raises(TypeError, match=r"same has no argument 'y' to differentiate"):
         same.vjp(y=lambda g: g)

@@ -54,17 +54,54 @@ def _matmul_x(g, y, x_shape):
     return matmul(g, y.swapaxes(-1, -2))
 
 
-def _matmul_y(g, x, y_shape, y_strides):
+def _matmul_y(g, x, y_shape):
     if x.ndim == 1:
         return expand_dims(x, -1) * expand_dims(g, -2) if len(y_shape) > 1 else g * x
     if len(y_shape) == 1:
         return expand_dims(g, -1) * x
-    if len(y_shape) == x.ndim == 2 and y_strides[0] < y_strides[1]:  # a layer's weight, transposed: its gradient too
-        return matmul(g.swapaxes(-1, -2), x).swapaxes(-1, -2)
     return matmul(x.swapaxes(-1, -2), g)
 
 
 matmul.vjp(x=_matmul_x, y=_matmul_y)
+
+
+@op
+def linear(x, weight, bias=None):
+    """x @ weight.T + bias: what a fully connected layer computes, (..., in), (out, in), (out,) -> (..., out).
+
+    The gradient of the weight is made as the weight lies in memory; that of `x @ weight.T` comes transposed, and every
+    step of an optimizer would have to turn it.
+
+    Raises:
+        ValueError: a weight that is no matrix, or sizes that do not fit.
+
+    >>> import minigrad as mg
+    >>> mg.linear([[1.0, 2.0]], mg.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), mg.tensor([0.0, 0.0, 10.0]))
+    tensor([[ 1.,  2., 13.]])
+    """
+    a, w, b = shape_of(x), shape_of(weight), None if bias is None else shape_of(bias)
+    if len(w) != 2 or not a or a[-1] != w[1] or b not in (None, (w[0],)):
+        raise ValueError(
+            f"linear expects x (..., in), weight (out, in) and bias (out,), got x {a}, weight {w} and bias {b}"
+        )
+    out = matmul(x, weight.T)
+    if bias is None:
+        return out
+    if out.dtype != xp(out).result_type(out, bias):
+        return out + bias
+    out += bias
+    return out
+
+
+def _rows(x):
+    return reshape(x, (-1, x.shape[-1]))
+
+
+linear.vjp(
+    x=lambda g, weight: matmul(g, weight),
+    weight=lambda g, x: matmul(_rows(g).swapaxes(0, 1), _rows(x)),
+    bias=lambda g: g,
+)
 
 
 def outer(x, y):
