@@ -36,7 +36,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
-from numpy.polynomial.polynomial import polyfromroots
 
 from minigrad.kernels.cpu.cost import KERNELS, Case, Cost
 from minigrad.kernels.cpu.memory import Array, Memory, Sizes, accumulator, as_runs, cuts, workspace
@@ -79,9 +78,9 @@ def toom_cook(m: int, r: int, points: tuple[float, ...]) -> tuple[Array, Array, 
         others = [q for q in points if q != p]
         at[:, i] = p ** np.arange(m)
         g[i] = p ** np.arange(r) / prod(p - q for q in others)
-        bt[i, : n - 1] = polyfromroots(others)
+        bt[i, : n - 1] = np.poly1d(others, r=True).coeffs[::-1]
     at[-1, -1] = g[-1, -1] = 1
-    bt[-1] = polyfromroots(points)
+    bt[-1] = np.poly1d(points, r=True).coeffs[::-1]
     return bt, g, at
 
 
