@@ -449,8 +449,14 @@ def _is_borrowed(g: Any, given: list) -> bool:
     array = g._array if isinstance(g, Tensor) else g
     if getattr(array, "base", None) is None:
         return any(g is other for other in given)
-    # A transposed view of a new array, say: it is ours if nobody but the view holds that (and, for a moment, the call).
-    return array.base.__class__ is not np.ndarray or array.base.size != array.size or getrefcount(array.base) != 2
+    # A transposed view, say. It is ours if nobody else holds the array behind it (and, for a moment, the call). The
+    # gradient that came in does not count, as it is let go next: `g` of `_propagate` and `given` hold it until then.
+    holders = 2
+    if array.base is given[0]:
+        holders = 4
+    elif array.base is getattr(given[0], "base", None) and getrefcount(given[0]) == 3:
+        holders = 3
+    return array.base.__class__ is not np.ndarray or array.base.size != array.size or getrefcount(array.base) != holders
 
 
 def _run_hooks(node: Node, g: Any, create_graph: bool) -> Any:

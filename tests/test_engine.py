@@ -677,3 +677,46 @@ def test_a_view_of_an_array_that_somebody_holds_is_copied_for_the_user():
             assert not np.shares_memory(x.grad._array, held[how])
             held[how][...] = 7
         np.testing.assert_array_equal(x.grad.numpy(), np.full((3, 4), 2.0))
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["an array", "a view"])
+@pytest.mark.parametrize("held", ["nothing", "the array", "what the rule gave", "retained"])
+def test_a_view_of_the_gradient_that_came_in_is_copied_only_if_somebody_holds_that(turned, held):
+    """The gradient of a layer's weight comes so, as the layer multiplies by the transpose; it can be the largest."""
+    holder, made = [], []
+
+    @mg.op
+    def watched(x):
+        return x * 1.0
+
+    def rule(g):
+        new = np.full(g.shape[::-1] if turned else g.shape, 2.0)
+        given = new.T if turned else new
+        made.append(weakref.ref(new))
+        holder.extend({"the array": [new], "what the rule gave": [given]}.get(held, []))
+        return given
+
+    watched.vjp(x=rule)
+    x = mg.tensor(np.ones((3, 4)), requires_grad=True)
+    y = x.T
+    if held == "retained":
+        y.retain_grad()
+        holder = [y]
+    watched(y).sum().backward()
+    assert (x.grad._array.base is made[0]()) == (held == "nothing")
+    for other in (y.grad._array,) if held == "retained" else holder:
+        assert not np.shares_memory(x.grad._array, other)
+    np.testing.assert_array_equal(x.grad.numpy(), np.full((3, 4), 2.0))
+
+
+@pytest.mark.parametrize("view_first", [False, True])
+def test_a_view_of_the_gradient_that_came_in_is_copied_if_another_input_gets_it_too(view_first):
+    @mg.op
+    def both(x, y):
+        return x + y
+
+    itself, view = lambda g: g, lambda g: g.swapaxes(0, 1)
+    both.vjp(x=view if view_first else itself, y=itself if view_first else view)
+    x, y = (mg.tensor(np.ones((2, 2)), requires_grad=True) for _ in range(2))
+    both(x, y).exp().sum().backward()
+    assert not np.shares_memory(x.grad._array, y.grad._array)
