@@ -222,7 +222,7 @@ def _record(op: Op, values: tuple) -> Any:
     for watcher in mode.watchers:
         watcher.called(op, values, raw, result)
     # The node keeps the auxiliary outputs themselves, so what the caller gets and may write to are copies.
-    return (result, *(None if a is None else wrap(as_array(a).copy()) for a in aux)) if op.aux else result
+    return (result, *(None if a is None else wrap(as_array(a).copy("K")) for a in aux)) if op.aux else result
 
 
 def _mixed_devices(op: Op, values: tuple) -> ValueError:

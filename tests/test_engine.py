@@ -675,3 +675,16 @@ def test_a_view_of_an_array_that_somebody_holds_is_copied_for_the_user():
             assert not np.shares_memory(x.grad._array, held[how])
             held[how][...] = 7
         np.testing.assert_array_equal(x.grad.numpy(), np.full((3, 4), 2.0))
+
+
+@pytest.mark.parametrize("view_first", [False, True])
+def test_a_view_of_the_gradient_that_came_in_is_copied_if_another_input_gets_it_too(view_first):
+    @mg.op
+    def both(x, y):
+        return x + y
+
+    itself, view = lambda g: g, lambda g: g.swapaxes(0, 1)
+    both.vjp(x=view if view_first else itself, y=itself if view_first else view)
+    x, y = (mg.tensor(np.ones((2, 2)), requires_grad=True) for _ in range(2))
+    both(x, y).exp().sum().backward()
+    assert not np.shares_memory(x.grad._array, y.grad._array)
