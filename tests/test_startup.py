@@ -14,7 +14,7 @@ LATER = ("data", "pictures", "train")
 HEAVY = {
     *(f"minigrad.nn.{name}" for name in LATER),
     *("argparse", "asyncio", "concurrent", "csv", "email", "http", "logging", "multiprocessing", "numpy.polynomial"),
-    *("numpy.testing", "queue", "socket", "ssl", "subprocess", "tarfile", "tomllib", "unittest", "urllib"),
+    *("numpy.testing", "socket", "ssl", "subprocess", "tarfile", "tomllib", "unittest", "urllib"),
     *("PIL", "click", "cupy", "matplotlib", "rich", "safetensors", "torch", "tqdm"),
 }
 

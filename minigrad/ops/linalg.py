@@ -76,7 +76,8 @@ def linear(x, weight, bias=None):
         ValueError: a weight that is no matrix, or sizes that do not fit.
 
     >>> import minigrad as mg
-    >>> mg.linear([[1.0, 2.0]], mg.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), mg.tensor([0.0, 0.0, 10.0]))
+    >>> weight, bias = mg.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), mg.tensor([0.0, 0.0, 10.0])
+    >>> mg.linear(mg.tensor([[1.0, 2.0]]), weight, bias)
     tensor([[ 1.,  2., 13.]])
     """
     a, w, b = shape_of(x), shape_of(weight), None if bias is None else shape_of(bias)
