@@ -13,7 +13,6 @@ from math import prod
 from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from minigrad.kernels.cpu.memory import Array, Block, Sizes
 from minigrad.window import Geometry, input_sizes, out_sizes
@@ -66,15 +65,13 @@ class Planes:
         self.geometry, self.layout = geometry, layout(tuple(sizes), kernel, geometry)
         self.array: Array = np.zeros((channels, *self.layout.sizes, n), dtype)
         # A view of the windows along all axes but the last: (groups, *taps, C/groups, *positions, phase, column, N).
-        c = channels // geometry.groups
+        groups, c = geometry.groups, channels // geometry.groups
         channel, *along, phase, column, item = self.array.strides
         by_tap = [stride * d for stride, d in zip(along, geometry.dilation, strict=False)]
         by_position = [stride * s for stride, s in zip(along, geometry.stride, strict=False)]
-        self.windows = as_strided(
-            self.array,
-            (geometry.groups, *kernel[:-1], c, *self.layout.out[:-1], *self.layout.sizes[-2:], n),
-            (channel * c, *by_tap, channel, *by_position, phase, column, item),
-        )
+        shape = (groups, *kernel[:-1], c, *self.layout.out[:-1], *self.layout.sizes[-2:], n)
+        strides = (channel * c, *by_tap, channel, *by_position, phase, column, item)
+        self.windows: Array = np.ndarray(shape, dtype, self.array, 0, strides)
 
     def fill(self, x: Array) -> None:
         """Lay out an image (*spatial, N, C)."""
