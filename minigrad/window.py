@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -164,6 +164,7 @@ def positions(i: int, k: int, s: int, p: tuple[int, int], d: int, rounding: str 
     return free // s + 1
 
 
+@lru_cache(maxsize=4096)
 def out_sizes(sizes: Sizes, kernel: Sizes, geometry: Geometry) -> Sizes:
     """`positions` along each axis, of windows that are known to fit."""
     return tuple(positions(*axis) for axis in geometry.along(sizes, kernel))
@@ -174,6 +175,7 @@ def input_sizes(out: Sizes, kernel: Sizes, geometry: Geometry) -> Sizes:
     return tuple((o - 1) * s - sum(p) + d * (k - 1) + 1 for o, k, s, p, d in geometry.along(out, kernel))
 
 
+@lru_cache(maxsize=4096)
 def output_sizes(sizes: Sizes, kernel: Sizes, geometry: Geometry, rounding: str = "floor") -> Sizes:
     """`positions` along each axis; a window larger than its axis raises, with the arithmetic.
 
@@ -276,6 +278,7 @@ def taps_inside(first: int, stop: int, k: int, s: int, lo: int, d: int, out: int
     return tuple((until - before).tolist())
 
 
+@lru_cache(maxsize=4096)
 def pooling_geometry(sizes: Sizes, kernel: Sizes, geometry: Geometry, ceil_mode: bool) -> Geometry:
     """The geometry of a pooling; with `ceil_mode`, the padding at the end reaches to the end of the last window.
 

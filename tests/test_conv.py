@@ -16,6 +16,7 @@ import minigrad as mg
 from minigrad.backend import raw
 from minigrad.kernels import cpu
 from minigrad.kernels.cpu import im2col, memory
+from minigrad.kernels.cpu.planes import Planes
 from minigrad.window import Geometry
 from tests import optable
 from tests import plain_kernels as plain
@@ -105,6 +106,7 @@ def test_any_cutting_into_blocks_gives_the_same(budget: int, data: st.DataObject
     whole = y, cpu.conv_input(w, g, geometry, x.shape), cpu.conv_weight(x, g, geometry, w.shape)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(im2col, "WORKSPACE", budget)
+        patch.setattr(im2col, "BOX", budget)
         patch.setattr(memory, "SWEEP", budget)
         cut = (
             cpu.conv(x, w, None, geometry),
@@ -231,6 +233,47 @@ def test_strides_beyond_the_input() -> None:
     assert mg.conv(x, w, stride=10**10).tolist() == [[[3]]]
     assert mg.conv_weight(x, np.ones((1, 1, 1)), w.shape, stride=10**10).tolist() == [[[1, 1, 1]]]
     assert mg.conv_input(w, np.ones((1, 1, 1)), x.shape, stride=10**10).sum() == 3
+
+
+def test_a_border_far_beyond_the_image_takes_no_memory() -> None:
+    """Few channels are laid out with their border, but not with one of 4 * 10^10 elements: only the middle tap sees."""
+    x, w, apart = numbers(2, 3, 4, 4), numbers(5, 3, 3, 3, seed=1), 10**5
+    options = {"padding": apart, "dilation": apart, "algorithm": "im2col"}
+    y = mg.conv(x, w, **options)
+    np.testing.assert_allclose(y, np.einsum("nchw,kc->nkhw", x, w[:, :, 1, 1]), atol=ATOL)
+    dx = mg.conv_input(w, y, x.shape, **options)
+    np.testing.assert_allclose(dx, np.einsum("nkhw,kc->nchw", y, w[:, :, 1, 1]), atol=ATOL)
+    dw = mg.conv_weight(x, y, w.shape, **options)
+    np.testing.assert_allclose(dw[:, :, 1, 1], np.einsum("nchw,nkhw->kc", x, y), atol=ATOL)
+    assert np.count_nonzero(dw) == 15
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_planes_show_the_windows_of_the_padded_image(stride: int) -> None:
+    """Against NumPy's own windows; what no window sees is left out, and comes back as 0."""
+    x = numbers(6, 8, 2, 3)  # (H, W, N, C)
+    geometry = Geometry((stride, stride), ((2, 0), (-1, 2)), (1, 2))
+    planes = Planes(x.shape, (2, 3), geometry, x.dtype)
+    planes.fill(x)
+    padded = np.pad(x, ((2, 0), (0, 2), (0, 0), (0, 0)))[:, 1:]
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (2, 5), (0, 1))[::stride, ::stride, ..., ::2]
+    rows, columns = windows.shape[:2]
+    for block in itertools.product(
+        (slice(0, 1), slice(1, rows)), (slice(0, columns), slice(1, columns)), (slice(0, 2),)
+    ):
+        for tap in range(3):
+            seen = planes.columns(block, (slice(None),), tap)[0]  # (taps, C, *block)
+            np.testing.assert_array_equal(seen, windows[block][..., tap].transpose(4, 3, 0, 1, 2))
+    back = np.full(x.shape, np.nan)
+    planes.read(back)
+    met = np.zeros(x.shape[:2], bool)
+    for i, j in itertools.product(range(rows), range(columns)):
+        for r, t in itertools.product(range(2), range(3)):
+            at = i * stride + r - 2, j * stride + 2 * t + 1
+            if 0 <= at[0] < 6 and at[1] < 8:
+                met[at] = True
+    np.testing.assert_array_equal(back[met], x[met])
+    np.testing.assert_array_equal(back[:, 0], 0)
 
 
 def test_gradients_of_leaves_do_not_share_memory() -> None:

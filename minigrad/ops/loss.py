@@ -142,19 +142,20 @@ def cross_entropy(x, target, weight=None, ignore_index=-100, reduction="mean", l
         raise ValueError(
             f"target must lie in 0 ... {classes - 1}, the classes of x {shape}; got {int(target[wrong][0])}"
         )
-    index = library.where(kept, target, 0)
+    everything = bool(kept.all())  # the usual case, which needs no mask
+    index = target if everything else library.where(kept, target, 0)
     single = len(shape) == 1
     each = _log_loss(expand_dims(x, 0), index.reshape(1))[0].reshape(()) if single else _log_loss(x, index)[0]
     scale = library.asarray(kept)
     if weights is not None:
         scale = scale * _picked(broadcast_to(weights, shape), library.expand_dims(index, axis), axis)
         each = mask(each, kept) * scale
-    else:
+    elif not everything:
         each = mask(each, scale)
     if label_smoothing:
         logs = log_softmax(x, axis)
         spread = -sum(logs if weights is None else logs * weights, axis) / classes
-        each = (1 - label_smoothing) * each + label_smoothing * mask(spread, kept)
+        each = (1 - label_smoothing) * each + label_smoothing * (spread if everything else mask(spread, kept))
     return _reduced(each, reduction, int(scale.sum()) if weights is None else sum(scale))
 
 

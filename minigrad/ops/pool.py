@@ -32,6 +32,7 @@ tensor([[  0,   0, 255],
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -152,13 +153,13 @@ def _windows(
 def _counts(sizes: Sizes, kernel: Sizes, asked: Geometry, geometry: Geometry, with_padding: bool) -> Any:
     """By what each window's sum is divided: one number, or for each axis the taps that count at each position."""
     if geometry == asked and not any(map(any, asked.padding)):
-        return int(np.prod(kernel))
+        return prod(kernel)
     counts = []
     for i, k, out, s, (lo, hi), d in asked.along(sizes, kernel, out_sizes(sizes, kernel, geometry)):
         first, stop = (-lo, i + hi) if with_padding else (0, i)
         counts.append(taps_inside(first, stop, k, s, lo, d, out))
     if all(set(count) == {k} for count, k in zip(counts, kernel, strict=True)):
-        return int(np.prod(kernel))
+        return prod(kernel)
     return tuple(counts)
 
 
@@ -355,10 +356,10 @@ def max_unpool(x, indices, kernel_size, *, stride=None, padding=0, dilation=1, o
                 f"output_size {sizes} is pooled to {fits[0]} like this, or to {fits[1]} in ceil mode, not to {xs[2:]}"
             )
     # What was a Tensor is copied: a later change of it must not reach the gradient.
-    flat, size = raw(indices).reshape(-1).copy(), int(np.prod(sizes))
+    flat, size = raw(indices).reshape(-1).copy(), prod(sizes)
     if flat.size and (int(flat.min()) < 0 or int(flat.max()) >= size):
         raise ValueError(f"indices must be from 0 to {size - 1}, got {int(flat.min())} to {int(flat.max())}")
-    planes = xp(flat).arange(flat.size) // max(1, int(np.prod(xs[2:])))
+    planes = xp(flat).arange(flat.size) // max(1, prod(xs[2:]))
     zeros = backend.zeros((xs[0] * xs[1], size), x)
     return reshape(index_set(zeros, reshape(x, (-1,)), (planes, flat))[0], (*xs[:2], *sizes))
 

@@ -27,6 +27,7 @@ from minigrad.kernels.cpu.memory import (
     meetings,
     workspace,
 )
+from minigrad.kernels.cpu.planes import Planes, Taps, layout
 from minigrad.kernels.phases import phases, reversed_taps
 from minigrad.threads import run
 from minigrad.window import Geometry
@@ -34,8 +35,10 @@ from minigrad.window import Geometry
 BOX = 768  # rows of a product of conv_weight: large enough for BLAS, small enough that one block of positions is all
 # Nanoseconds, see kernels/cpu/cost.py: to copy a number of a window, of a kernel; of the calls of a layer, of a tap.
 COPY, EXCHANGE, CALLS, TAP = 0.5, 0.4, 100_000, 6_000
-PIECES, ROWS = 4, 192  # blocks for threads to share, at least, and the rows of a product that they must have then
+# Blocks for threads to share, at least; rows of a product, and multiply-adds, that each must have then.
+PIECES, ROWS, WORTH = 4, 192, 1 << 22
 MANY = 2048  # positions whose part of a sum over all of them costs little to add
+BORDER = 4  # times the image, that it may have with its border
 FEW_CHANNELS = 32  # channels: with fewer, runs along the positions are longer than runs along the channels
 
 ERROR = 2  # of its own, see kernels/cpu/cost.py
@@ -58,94 +61,72 @@ def cost(case: Case) -> Cost:
     return Cost(time, case.multiply_adds, inner)
 
 
-class Source:
-    """An array (*spatial, N, C), laid out so that the windows of a convolution are read from it in long runs.
+class Pixels:
+    """An image of many channels (*spatial, N, C), pixel by pixel: a tap of a window is a run of C/groups numbers."""
 
-    With many channels that is pixel by pixel; with few, and several taps to read, channel by channel, and then those
-    columns of an image lie side by side that a strided window meets one after the other: with a stride of 2 the row
-    [0 1 2 3] is kept as [0 2 | 1 3], and tap 0 reads the first half, tap 1 the second.
-    """
+    def __init__(self, x: Array, geometry: Geometry):
+        self.sizes, self.geometry = x.shape[:-2], geometry
+        self.array = np.ascontiguousarray(x).reshape(*x.shape[:-1], geometry.groups, x.shape[-1] // geometry.groups)
 
-    def __init__(self, x: Array, kernel: Sizes, geometry: Geometry):
-        self.sizes, self.groups, self.dtype = x.shape[:-2], geometry.groups, x.dtype
-        self.c = x.shape[-1] // self.groups
-        self.few = self.c < FEW_CHANNELS and prod(kernel) > 1
-        self.step = min(geometry.stride[-1], max(1, x.shape[-3])) if self.few else 1
-        if not self.few:
-            ordered = np.ascontiguousarray(x)
-        elif self.step == 1:
-            ordered = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, -1, 0)), 0, -1)
-        else:
-            *rest, width, n = x.shape[:-1]
-            apart = np.empty((x.shape[-1], *rest, self.step, -(-width // self.step), n), x.dtype)
-            for phase in range(self.step):
-                part = np.moveaxis(x[..., phase :: self.step, :, :], -1, 0)
-                apart[..., phase, : part.shape[-2], :] = part
-            ordered = np.moveaxis(apart, 0, -1)
-        self.array = ordered.reshape(*ordered.shape[:-1], self.groups, self.c)
-
-    def __getitem__(self, where: Block) -> Array:
-        """The elements at slices in space and of the batch: (*block, n, groups, C/groups)."""
-        if self.step == 1:
-            return self.array[where]
-        *rest, last, batch = where
-        first, count = last.start // self.step, len(range(last.start, last.stop, self.step))
-        return self.array[(*rest, last.start % self.step, slice(first, first + count), batch)]
-
-
-def unrolled(
-    x: Source,
-    kernel: Sizes,
-    block: Block,
-    geometry: Geometry,
-    dtype: np.dtype,
-    memory: Memory,
-) -> Array:
-    """The windows of x at a block of (*positions, N): (groups, rows, taps * C/groups), in memory that is lent.
-
-    Read channel by channel, they lie in memory as (groups, taps, C/groups, rows), which the product takes transposed.
-    """
-    groups, c, taps = x.groups, x.c, prod(kernel)
-    shape = tuple(where.stop - where.start for where in block)
-    rows = prod(shape)
-    as_it_lies = taps == 1 and max(geometry.stride) == 1 and not any(map(any, geometry.padding))
-    if as_it_lies and x.dtype == dtype:
-        return x[block].reshape(rows, groups, c).swapaxes(0, 1)
-    if x.few:
-        columns = memory((groups, taps, c, *shape), dtype)
-        by_tap = np.moveaxis(columns, (1, 0, 2), (0, -2, -1))  # (taps, *block, groups, c)
-        out = columns.reshape(groups, taps * c, rows).swapaxes(1, 2)
-    else:
-        columns = memory((groups, *shape, taps, c), dtype)
+    def unrolled(self, block: Block, taps: Taps, dtype: np.dtype, memory: Memory) -> Array:
+        """What some taps see at a block of (*positions, N): (groups, rows, taps * C/groups), in memory that is lent."""
+        groups, c = self.array.shape[-2:]
+        kernel, shape = tuple(map(len, taps)), tuple(where.stop - where.start for where in block)
+        rows, geometry = prod(shape), self.geometry
+        as_it_lies = prod(kernel) == 1 and max(geometry.stride) == 1 and not any(map(any, geometry.padding))
+        if as_it_lies and self.array.dtype == dtype:
+            return self.array[block].reshape(rows, groups, c).swapaxes(0, 1)
+        columns = memory((groups, *shape, prod(kernel), c), dtype)
         by_tap = np.moveaxis(columns, (-2, 0), (0, -2))
-        out = columns.reshape(groups, rows, taps * c)
+        # To the first of these taps the image begins later. A padding below 0 says so.
+        low = (lo - t.start * d for t, _, (lo, _), d in geometry.along(taps))
+        padding = tuple((lo, hi) for lo, (_, hi) in zip(low, geometry.padding, strict=True))
 
-    def copy(meeting: tuple[int, Block, Block]) -> None:
-        tap, inside, source = meeting
-        clear_outside(by_tap[tap], inside)
-        by_tap[tap][inside] = x[(*source, block[-1])]
+        def copy(meeting: tuple[int, Block, Block]) -> None:
+            tap, inside, source = meeting
+            clear_outside(by_tap[tap], inside)
+            by_tap[tap][inside] = self.array[(*source, block[-1])]
 
-    run(copy, meetings(kernel, x.sizes, block[:-1], geometry))
-    return out
+        run(copy, meetings(kernel, self.sizes, block[:-1], geometry._replace(padding=padding)))
+        return columns.reshape(groups, rows, prod(kernel) * c)
 
 
-def correlate(x: Source, matrix: Array, kernel: Sizes, geometry: Geometry, y: Array, bias: Array | None = None) -> None:
-    """Fill y (*out, N, K) with the windows of x times matrix (groups, taps * C/groups, K/groups)."""
+def laid_out(x: Array, kernel: Sizes, geometry: Geometry) -> Pixels | Planes:
+    """An image (*spatial, N, C), laid out so that its windows are read in long runs."""
+    groups = geometry.groups
+    if x.shape[-1] // groups >= FEW_CHANNELS or not _bordered(x.shape[:-2], kernel, geometry):
+        return Pixels(x, geometry)
+    planes = Planes(x.shape, kernel, geometry, x.dtype)
+    planes.fill(x)
+    return planes
+
+
+def _bordered(sizes: Sizes, kernel: Sizes, geometry: Geometry) -> bool:
+    """Whether planes pay: some memory is their price, not to be paid by kernels dilated beyond all that there is."""
+    return prod(kernel) > 1 and layout(sizes, kernel, geometry).pad <= BORDER
+
+
+def correlate(x: Array, matrix: Array, kernel: Sizes, geometry: Geometry, y: Array, bias: Array | None = None) -> None:
+    """Fill y (*out, N, K) with the windows of x (*spatial, N, C) times matrix (groups, taps * C/groups, K/groups)."""
+    source, taps = laid_out(x, kernel, geometry), tuple(map(range, kernel))
 
     def multiply(block: Block) -> None:
         with workspace() as memory:
-            rows = unrolled(x, kernel, block, geometry, matrix.dtype, memory)
+            rows = source.unrolled(block, taps, matrix.dtype, memory)
             _multiply(rows, matrix, y[block], bias)
 
     groups, inner, _ = matrix.shape
-    run(multiply, blocks(y.shape[:-1], _budget(y.shape[:-1], max(groups * inner, y.shape[-1], 1))))
+    run(multiply, _shared_out(y.shape[:-1], groups * inner, y.shape[-1]))
 
 
-def _budget(sizes: Sizes, numbers: int) -> int:
-    """Positions in a block: so many that their numbers fit the workspace, and few enough to share them out."""
-    count = min(PIECES, prod(sizes) // ROWS)
-    fair = -(-sizes[0] // count) * prod(sizes[1:]) if 1 < count <= sizes[0] else -(-prod(sizes) // max(1, count))
-    return min(WORKSPACE // numbers, fair)
+def _shared_out(sizes: Sizes, inner: int, k: int) -> Iterator[Block]:
+    """Blocks of positions whose numbers fit the workspace, enough of them for several threads."""
+    positions = prod(sizes)
+    count = min(PIECES, positions // ROWS, positions * inner * k // WORTH)
+    most = WORKSPACE // max(inner, k, 1)
+    if count > 1:  # whole rows of an image, if there are as many
+        most = min(most, -(-sizes[0] // count) * prod(sizes[1:]) if count <= sizes[0] else -(-positions // count))
+    return blocks(sizes, most)
 
 
 def _multiply(rows: Array, matrix: Array, part: Array, bias: Array | None) -> None:
@@ -165,7 +146,7 @@ def conv(x: Array, w: Array, b: Array | None, geometry: Geometry, y: Array) -> N
     """The forward pass into y (*out, N, K); x is (*spatial, N, C), w is (K, C/groups, *kernel)."""
     kernel = w.shape[2:]
     matrix = _matrix(w, geometry.groups, accumulator(y))
-    correlate(Source(x, kernel, geometry), matrix, kernel, geometry, y, b)
+    correlate(x, matrix, kernel, geometry, y, b)
 
 
 def _matrix(w: Array, groups: int, dtype: np.dtype) -> Array:
@@ -184,10 +165,10 @@ def conv_input(w: Array, g: Array, geometry: Geometry, dx: Array) -> None:
     """
     groups, dtype, n = geometry.groups, accumulator(w, g), w.ndim - 2
     k, c = w.shape[0] // groups, w.shape[1]
-    if c < min(FEW_CHANNELS, k) and prod(w.shape[2:]) > 1:
+    if c < min(FEW_CHANNELS, k) and _bordered(dx.shape[:n], w.shape[2:], geometry):
         _scatter_few_channels(w, g, geometry, dx)
         return
-    source = Source(g, w.shape[2:], geometry._replace(stride=(1,) * n))
+    g = np.ascontiguousarray(g)
     for parts in product(*(phases(*axis) for axis in geometry.along(dx.shape[:n], w.shape[2:], g.shape[:n]))):
         where, taps, padding, dilation = zip(*parts, strict=True)
         target, kernel = dx[where], tuple(map(len, taps))
@@ -202,7 +183,7 @@ def conv_input(w: Array, g: Array, geometry: Geometry, dx: Array) -> None:
             by_tap = _exchanged(by_tap, dtype)
         matrix = by_tap.astype(dtype, copy=False).reshape(groups, prod(kernel) * k, c)
         unstrided = geometry._replace(stride=(1,) * n, padding=padding, dilation=dilation)
-        correlate(source, matrix, kernel, unstrided, target)
+        correlate(g, matrix, kernel, unstrided, target)
 
 
 def _scatter_few_channels(w: Array, g: Array, geometry: Geometry, dx: Array) -> None:
@@ -213,18 +194,17 @@ def _scatter_few_channels(w: Array, g: Array, geometry: Geometry, dx: Array) -> 
     groups, kernel = geometry.groups, w.shape[2:]
     g, matrix = np.ascontiguousarray(g), _matrix(w, groups, accumulator(w, g))
     _, inner, k = matrix.shape
-    total: Array = np.zeros(
-        (groups, w.shape[1], *dx.shape[:-1]), matrix.dtype
-    )  # channel by channel: additions in long runs
+    planes = Planes(dx.shape, kernel, geometry, matrix.dtype)
     with workspace() as memory:
         for block in blocks(g.shape[:-1], WORKSPACE // max(groups * max(inner, k), 1)):
             part = g[block]
             rows = part.reshape(prod(part.shape[:-1]), groups, k).transpose(1, 2, 0).astype(matrix.dtype, copy=False)
             columns = np.matmul(matrix, rows, out=memory((groups, inner, rows.shape[-1]), matrix.dtype))
-            by_tap = columns.reshape(groups, prod(kernel), w.shape[1], *part.shape[:-1])
-            for tap, inside, source in meetings(kernel, dx.shape[: len(kernel)], block[:-1], geometry):
-                total[(..., *source, block[-1])] += by_tap[(slice(None), tap, slice(None), *inside)]
-    dx[...] = np.moveaxis(total.reshape(dx.shape[-1], *dx.shape[:-1]), 0, -1)
+            by_tap = columns.reshape(groups, *kernel, w.shape[1], *part.shape[:-1])
+            for taps in product(*map(range, kernel)):
+                windows = planes.columns(block, taps[:-1], taps[-1])
+                windows += by_tap[(slice(None), *taps)]
+    planes.read(dx)
 
 
 def _exchanged(matrix: Array, dtype: np.dtype) -> Array:
@@ -246,25 +226,25 @@ def conv_weight(x: Array, g: Array, geometry: Geometry, dw: Array) -> None:
         return
     groups = geometry.groups
     kernel, (c, k) = dw.shape[:-2], dw.shape[-2:]
-    source = Source(x, kernel, geometry)
+    source = laid_out(x, kernel, geometry)
     # Threads share the positions, if these are so many that a sum of each part costs nothing; else the taps.
     positions = prod(g.shape[:-1])
-    parts = max(1, min(PIECES, positions // MANY))
+    parts = max(1, min(PIECES, positions // MANY, positions * dw.size // WORTH))
     sums = [dw, *(np.empty_like(dw) for _ in range(parts - 1))]
 
-    def multiply(item: tuple[int, tuple[int, int, Geometry, Sizes]]) -> None:
-        part, (start, stop, box, taps) = item
+    def multiply(item: tuple[int, tuple[int, int, Taps]]) -> None:
+        part, (start, stop, taps) = item
         flat = sums[part].reshape(prod(kernel), c, groups, k // groups)
         total = flat[start:stop].reshape((stop - start) * c, groups, k // groups).swapaxes(0, 1)
         most = min(WORKSPACE // max((stop - start) * c * groups, 1), -(-positions // parts))
         every = list(blocks(g.shape[:-1], most))
         with workspace() as memory:
             for number, block in enumerate(every[len(every) * part // parts : len(every) * (part + 1) // parts]):
-                rows = unrolled(source, taps, block, box, dw.dtype, memory).swapaxes(1, 2)
+                rows = source.unrolled(block, taps, dw.dtype, memory).swapaxes(1, 2)
                 grads = g[block].reshape(-1, groups, k // groups).swapaxes(0, 1).astype(dw.dtype, copy=False)
                 _multiply_rows(rows, grads, total, add=number > 0)
 
-    run(multiply, product(range(parts), _tap_groups(kernel, groups * c, geometry)))
+    run(multiply, product(range(parts), _tap_groups(kernel, groups * c)))
     for more in sums[1:]:
         dw += more
 
@@ -281,13 +261,12 @@ def _multiply_rows(rows: Array, grads: Array, total: Array, add: bool) -> None:
     run(multiply, cuts(rows.shape[1], BOX))
 
 
-def _tap_groups(kernel: Sizes, channels: int, geometry: Geometry) -> Iterator[tuple[int, int, Geometry, Sizes]]:
-    """Cut the taps into boxes: (first tap, last + 1, geometry of the box, its kernel)."""
+def _tap_groups(kernel: Sizes, channels: int) -> Iterator[tuple[int, int, Taps]]:
+    """Cut the taps into boxes: (first tap, last + 1, those of each axis)."""
     axis, inner = len(kernel), 1
     while axis and inner * kernel[axis - 1] * channels <= BOX:
         axis -= 1
         inner *= kernel[axis]
+    rest = tuple(map(range, kernel[axis:]))
     for number, outer in enumerate(product(*map(range, kernel[:axis]))):
-        at = (*outer, *(0,) * (len(kernel) - axis))
-        padding = tuple((lo - t * d, hi) for t, _, (lo, hi), d in geometry.along(at))  # below 0: it starts later
-        yield number * inner, (number + 1) * inner, geometry._replace(padding=padding), (1,) * axis + kernel[axis:]
+        yield number * inner, (number + 1) * inner, (*(range(t, t + 1) for t in outer), *rest)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import pairwise, product
 from math import prod
 from typing import Any
@@ -146,20 +147,27 @@ def meetings(kernel: Sizes, sizes: Sizes, block: Block, geometry: Geometry) -> I
     The first are slices relative to the block, the second of x, both empty where there are none. Padding is what is
     left out: nothing is ever copied to make a border.
     """
-    axes = []
-    for k, size, where, s, (lo, _), d in geometry.along(kernel, sizes, block):
-        found = []
-        for t in range(k):
-            start = where.start * s + t * d - lo  # what the first position of the block reads
-            first = max(0, -(start // s))
-            stop = min(where.stop - where.start, (size - 1 - start) // s + 1)
-            if stop <= first:
-                found.append((slice(0, 0), slice(0, 0)))
-            else:
-                found.append((slice(first, stop), slice(start + first * s, start + (stop - 1) * s + 1, s)))
-        axes.append(found)
+    axes = [
+        meetings_along(k, size, where.start, where.stop, s, lo, d)
+        for k, size, where, s, (lo, _), d in geometry.along(kernel, sizes, block)
+    ]
     for tap, choice in enumerate(product(*axes)):
         yield tap, tuple(inside for inside, _ in choice), tuple(source for _, source in choice)
+
+
+@lru_cache(maxsize=4096)
+def meetings_along(k: int, size: int, start: int, stop: int, s: int, low: int, d: int) -> list[tuple[slice, slice]]:
+    """The same along one axis, for positions from `start` to `stop`; kept, because a network asks it at every step."""
+    found = []
+    for t in range(k):
+        at = start * s + t * d - low  # what the first position of the block reads
+        first = max(0, -(at // s))
+        last = min(stop - start, (size - 1 - at) // s + 1)
+        if last <= first:
+            found.append((slice(0, 0), slice(0, 0)))
+        else:
+            found.append((slice(first, last), slice(at + first * s, at + (last - 1) * s + 1, s)))
+    return found
 
 
 def clear_outside(x: Array, inside: Block) -> None:

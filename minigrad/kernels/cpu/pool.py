@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import reduce
+from itertools import chain
 from math import prod
+from operator import mod
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from minigrad.kernels.cpu.memory import (
     channels_second,
     clear_outside,
     meetings,
+    meetings_along,
     pixels_first,
     sweeps,
 )
@@ -144,12 +147,9 @@ def avg_pool(x: Array, kernel: Sizes, geometry: Geometry, divisor: Any) -> Array
 
 def _along(axis: int, k: int, size: int, out: int, geometry: Geometry) -> Iterator[tuple[Block, Block]]:
     """For each tap along one axis: the positions that find it inside, and where."""
-    one = geometry._replace(
-        stride=(geometry.stride[axis],), padding=(geometry.padding[axis],), dilation=(geometry.dilation[axis],)
-    )
-    before = (slice(None),) * axis
-    for _, inside, source in meetings((k,), (size,), (slice(0, out),), one):
-        yield (*before, *inside), (*before, *source)
+    before, (low, _) = (slice(None),) * axis, geometry.padding[axis]
+    for inside, source in meetings_along(k, size, 0, out, geometry.stride[axis], low, geometry.dilation[axis]):
+        yield (*before, inside), (*before, source)
 
 
 def _sum_along(x: Array, axis: int, k: int, out: int, geometry: Geometry) -> Array:
@@ -158,20 +158,39 @@ def _sum_along(x: Array, axis: int, k: int, out: int, geometry: Geometry) -> Arr
         while x.shape[axis] > PIECE:
             x = np.add.reduceat(x, range(0, x.shape[axis], PIECE), axis)
         return x.sum(axis, keepdims=True)
-    total = np.empty((*x.shape[:axis], out, *x.shape[axis + 1 :]), x.dtype)
-    for number, (inside, source) in enumerate(_along(axis, k, x.shape[axis], out, geometry)):
-        if number:
-            total[inside] += x[source]
-        else:
-            clear_outside(total, inside[: axis + 1])
-            total[inside] = x[source]
+    (inside, source), *rest = _along(axis, k, x.shape[axis], out, geometry)
+    if rest and rest[0][0] == inside and inside[axis] == slice(0, out):  # all windows have both: one sweep for two
+        total = x[source] + x[rest.pop(0)[1]]
+    else:
+        total = np.empty((*x.shape[:axis], out, *x.shape[axis + 1 :]), x.dtype)
+        clear_outside(total, inside)
+        total[inside] = x[source]
+    for inside, source in rest:
+        total[inside] += x[source]
     return total
+
+
+def _are_tiles(sizes: Sizes, kernel: Sizes, geometry: Geometry) -> bool:
+    """Whether every element lies in one window, and the windows side by side."""
+    return (
+        geometry.stride == kernel
+        and not any(map(any, geometry.padding))
+        and max(geometry.dilation) == 1
+        and not any(map(mod, sizes, kernel))
+    )
 
 
 def avg_pool_input(g: Array, kernel: Sizes, geometry: Geometry, divisor: Any, shape: Sizes) -> Array:
     """The adjoint of `avg_pool`: each gradient, divided, spread over its window."""
     runs = as_runs(pixels_first(g)).copy()
     _divide(runs, divisor)
+    if _are_tiles(shape[2:], kernel, geometry):
+        n = len(kernel)
+        boxes: Array = np.empty(
+            (*chain.from_iterable(zip(runs.shape[:n], kernel, strict=True)), runs.shape[n]), g.dtype
+        )
+        boxes[...] = np.expand_dims(runs, tuple(range(1, 2 * n, 2)))
+        return channels_second(boxes.reshape(*shape[2:], *shape[:2]))
     for axis, (k, size) in enumerate(zip(kernel, shape[2:], strict=True)):
         total = np.zeros((*runs.shape[:axis], size, *runs.shape[axis + 1 :]), g.dtype)
         apart = geometry.stride[axis] > geometry.dilation[axis] * (k - 1)
