@@ -82,10 +82,10 @@ class Net(NamedTuple):
         return self._replace(batch=2, size=self.small)
 
 
-# The losses after a step are compared, too, so that a step must not be a leap. At 1e-3 AlexNet's loss goes from 26 to 7
-# and back to 19, and what Winograd's rounding does to a few ReLUs shows in the fourth digit (im2col agrees to six); that
-# of VGG-16 goes from 22 to 5 to 13, and even im2col differs in the third. At these steps the losses still move by 7e-4
-# to 0.3 of themselves, and agree to 5e-5.
+# The losses after a step are compared, too, so that a step must not be a leap. At 1e-3 AlexNet's loss goes from 26 to
+# 7 and back to 19, and what Winograd's rounding does to a few ReLUs shows in the fourth digit (im2col agrees to six);
+# that of VGG-16 goes from 22 to 5 to 13, and even im2col differs in the third. At these steps the losses still move
+# by 7e-4 to 0.3 of themselves, and agree to 5e-5.
 NETS = {
     net.name: net
     for net in (
