@@ -40,10 +40,13 @@ def test_a_quick_run_measures_and_writes_nothing() -> None:
     results = SCRIPT.parent / "results" / "train.json"
     before = results.read_bytes() if results.exists() else None
     out = run("--quick", "--only", "lenet5", "resnet18", "--threads", "1")
-    rows = {line.split()[0]: line.split() for line in out.splitlines() if line.startswith(("lenet5", "resnet18"))}
-    assert set(rows) == {"lenet5", "resnet18"}
-    assert all(float(cell.rstrip("%")) >= 0 for row in rows.values() for cell in row[1:])
-    assert "the losses of the first 3 steps differ by at most" in out
+    table, there, others = out.partition("the losses of the first 3 steps differ by at most")
+    assert there
+    for part in (table, others):  # of others where one of them is installed
+        rows = {line.split()[0]: line.split() for line in part.splitlines() if line.startswith(("lenet5", "resnet18"))}
+        assert set(rows) == {"lenet5", "resnet18"} or (part is others and "ratio" not in others)
+        assert all(float(cell.rstrip("%")) >= 0 for row in rows.values() for cell in row[1:] if cell != "-")
+        assert part is others or not any("-" in row for row in rows.values())
     assert (results.read_bytes() if results.exists() else None) == before
 
 
