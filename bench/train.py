@@ -60,9 +60,6 @@ TARGETS = {  # ratio of a training step, and of its memory: what must be, what i
 PHASES = ("forward", "backward", "update")
 STEPS = 3  # that are compared
 TOLERANCE = 1e-4  # of a loss, relative to PyTorch's
-# Of the losses after a step, in a net of many 3x3 layers and few images: Winograd's rounding turns a few ReLUs over,
-# and the gradients of the whole network then differ by some 5e-3 of their norm (im2col: 4e-6).
-DRIFT = 5e-3
 PAUSE = 0.03  # seconds before a turn by wall time: the threads of the other processes stop spinning
 
 # ---- networks -------------------------------------------------------------------------------------------------------
@@ -78,7 +75,6 @@ class Net(NamedTuple):
     channels: int = 3
     classes: int = 1000
     lr: float = 1e-3
-    drift: float = TOLERANCE  # of the losses after a step
     options: dict[str, Any] = {}  # of minigrad's model; of PyTorch's only stem="cifar"  # noqa: RUF012
 
     @property
@@ -86,13 +82,17 @@ class Net(NamedTuple):
         return self._replace(batch=2, size=self.small)
 
 
+# The losses after a step are compared, too, so that a step must not be a leap. At 1e-3 AlexNet's loss goes from 26 to
+# 7 and back to 19, and what Winograd's rounding does to a few ReLUs shows in the fourth digit (im2col agrees to six);
+# that of VGG-16 goes from 22 to 5 to 13, and even im2col differs in the third. At these steps the losses still move
+# by 7e-4 to 0.3 of themselves, and agree to 5e-5.
 NETS = {
     net.name: net
     for net in (
         Net("lenet5", 64, 28, 28, channels=1, classes=10, lr=0.01),
-        Net("resnet18", 32, 32, 16, classes=10, lr=1e-4, drift=DRIFT, options={"stem": "cifar"}),
-        Net("alexnet", 8, 224, 64),
-        Net("vgg16", 8, 224, 32),
+        Net("resnet18", 32, 32, 16, classes=10, lr=1e-5, options={"stem": "cifar"}),
+        Net("alexnet", 8, 224, 64, lr=1e-5),
+        Net("vgg16", 8, 224, 32, lr=1e-5),
         Net("googlenet", 8, 224, 128, lr=1e-4),
         Net("resnet50", 8, 224, 128, lr=3e-6),
     )
@@ -240,13 +240,11 @@ def build(framework: str, net: Net) -> Training | peers.Peer:
     return theirs(net, "channels_last" if framework.endswith("channels last") else "contiguous_format")
 
 
-def agree(losses: dict[str, list[float]], drift: float = TOLERANCE) -> float:
+def agree(losses: dict[str, list[float]]) -> float:
     """The largest difference of a loss from PyTorch's, relative to it; an error where it is more than rounding."""
     expected = np.array(losses["torch"])
-    limits = np.full(len(expected), drift)
-    limits[0] = TOLERANCE
     errors = {name: np.abs(found - expected) / expected for name, found in losses.items()}
-    if not all((error <= limits).all() for error in errors.values()):  # or nan
+    if not all((error <= TOLERANCE).all() for error in errors.values()):  # or nan
         raise SystemExit("the losses differ: " + "; ".join(f"{name} {found}" for name, found in losses.items()))
     return float(max(error.max() for error in errors.values()))
 
@@ -421,7 +419,7 @@ def measure(net: Net, threads: int, rounds: int, others: list[str]) -> dict:
     others = [name for name in others if net.name in peers.KINDS[name].networks]
     processes = [start(framework, net, threads) for framework in (*FRAMEWORKS, *others)]
     before = load()
-    error = agree({p.name: p.ask(what="losses") for p in processes}, net.drift)
+    error = agree({p.name: p.ask(what="losses") for p in processes})
     memory = {p.name: p.ask(what="memory") for p in processes}
     longest = max(p.ask(what="step")[0] for p in processes)
     calls = max(1, min(20, int(300 / longest)))
