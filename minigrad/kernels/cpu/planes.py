@@ -27,7 +27,7 @@ class Layout(NamedTuple):
 
     sizes: Sizes  # of a plane: along all axes but the last, then the phases of that one, and the elements of each
     out: Sizes  # the positions of the windows
-    parts: tuple[tuple[Block, Block], ...]  # where in the planes lies which part of the image
+    parts: tuple[tuple[tuple, Block], ...]  # where in the planes lies which part of the image
     whole: bool  # whether the windows see all of the image
     pad: float  # how many times larger than the image the planes are
 
