@@ -3,7 +3,9 @@
 A step is forward, loss, backward and SGD with momentum: LeNet-5 on 64 images of 28x28, ResNet-18 with the stem for
 CIFAR on 32 of 32x32, and AlexNet, VGG-16, GoogLeNet (with its two heads) and ResNet-50 on 8 of 224x224. "Predict" is
 the forward pass in evaluation mode, without recording. PyTorch runs torchvision's models in each of its memory formats,
-and the faster one counts, for each number by itself. It comes fresh: no `torch.compile`, float32 throughout.
+and the faster one counts, for each number by itself. It comes fresh: no `torch.compile`, float32 throughout. JAX,
+tinygrad and MyGrad are measured beside them where they are installed (`pip install jax tinygrad mygrad`; tinygrad wants
+clang, too), on the networks that bench/peers.py has for them.
 
 All begin with the same weights and the same batch. Before anything is timed, each takes three steps without dropout,
 and the losses must agree: the first checks the forward pass, the others the gradients and the optimizer. The steps that
@@ -40,6 +42,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
+import peers
 from harness import CORES, Figures, Process, compare, load, peak_memory, save, spread, versions
 
 FRAMEWORKS = ("minigrad", "torch", "torch channels last")
@@ -229,9 +232,11 @@ def theirs(net: Net, form: str = "contiguous_format") -> Training:
     return Training(net, torch, torch.optim, model, as_input, torch.from_numpy)
 
 
-def build(framework: str, net: Net) -> Training:
+def build(framework: str, net: Net) -> Training | peers.Peer:
     if framework == "minigrad":
         return ours(net)
+    if framework in peers.KINDS:
+        return peers.build(framework, net, weight, *batch(net))
     return theirs(net, "channels_last" if framework.endswith("channels last") else "contiguous_format")
 
 
@@ -249,7 +254,9 @@ def agree(losses: dict[str, list[float]], drift: float = TOLERANCE) -> float:
 def work(framework: str, net: Net, threads: int) -> None:
     """Answer requests, one a line."""
     clock = time.process_time if threads == 1 else time.perf_counter
-    if framework == "minigrad":
+    if framework in peers.KINDS:
+        peers.KINDS[framework].prepare(threads)
+    elif framework == "minigrad":
         import minigrad as lib
         from minigrad import models, nn  # noqa: F401
     else:
@@ -265,7 +272,7 @@ def work(framework: str, net: Net, threads: int) -> None:
         answer: Any
         if what == "losses":
             answer = training.losses()
-            training.step()  # one with dropout, before the memory is read
+            training.step(clock)  # one with dropout, before the memory is read
         elif what == "memory":
             answer = peak_memory() - imported
         elif what == "profile":
@@ -274,7 +281,7 @@ def work(framework: str, net: Net, threads: int) -> None:
             time.sleep(PAUSE if threads > 1 else 0)
             if what == "step":
                 turns = np.array([training.step(clock)[1] for _ in range(calls)]) * 1e3
-                answer = [float(np.median(turns.sum(1))), *np.median(turns, axis=0).tolist()]
+                answer = [float(np.median(turns.sum(1))), *np.median(turns, axis=0).tolist()]  # the whole, and phases
             else:
                 answer = float(np.median([training.predict(clock) for _ in range(calls)])) * 1e3
         print(json.dumps(answer), flush=True)
@@ -402,17 +409,17 @@ def start(framework: str, net: Net, threads: int) -> Process:
 
 
 def cell(series: dict[str, list[float]]) -> dict:
-    """Medians and spreads of all, and the ratio of minigrad to the faster of the others."""
-    medians = {name: statistics.median(values) for name, values in series.items()}
-    return {
-        **{name: {"ms": medians[name], "spread": spread(values)} for name, values in series.items()},
-        "ratio": medians["minigrad"] / min(ms for name, ms in medians.items() if name != "minigrad"),
+    """Medians and spreads of all, and the ratio of minigrad to PyTorch's faster memory format."""
+    found: dict[str, Any] = {
+        name: {"ms": statistics.median(values), "spread": spread(values)} for name, values in series.items()
     }
+    return {**found, "ratio": found["minigrad"]["ms"] / min(found[name]["ms"] for name in FRAMEWORKS[1:])}
 
 
-def measure(net: Net, threads: int, rounds: int) -> dict:
+def measure(net: Net, threads: int, rounds: int, others: list[str]) -> dict:
     """The row of a network in one view."""
-    processes = [start(framework, net, threads) for framework in FRAMEWORKS]
+    others = [name for name in others if net.name in peers.KINDS[name].networks]
+    processes = [start(framework, net, threads) for framework in (*FRAMEWORKS, *others)]
     before = load()
     error = agree({p.name: p.ask(what="losses") for p in processes}, net.drift)
     memory = {p.name: p.ask(what="memory") for p in processes}
@@ -427,19 +434,19 @@ def measure(net: Net, threads: int, rounds: int) -> dict:
             predictions[p.name].append(p.ask(what="predict", calls=calls))
     for p in processes:
         p.close()
-    columns = [{name: [turn[i] for turn in turns] for name, turns in steps.items()} for i in range(1 + len(PHASES))]
+    phases = [{name: [turn[i] for turn in steps[name]] for name in FRAMEWORKS} for i in range(1, 1 + len(PHASES))]
     return {
         "net": net._asdict(),
-        "step": cell(columns[0]),
-        "phases": {phase: cell(column) for phase, column in zip(PHASES, columns[1:], strict=True)},
+        "step": cell({name: [turn[0] for turn in turns] for name, turns in steps.items()}),
+        "phases": {phase: cell(column) for phase, column in zip(PHASES, phases, strict=True)},
         "predict": cell(predictions),
-        "memory": {**memory, "ratio": memory["minigrad"] / min(v for k, v in memory.items() if k != "minigrad")},
+        "memory": {**memory, "ratio": memory["minigrad"] / min(memory[name] for name in FRAMEWORKS[1:])},
         "error of the losses": error,
         "load": [before, load()],
     }
 
 
-def view(threads: int, nets: list[Net], rounds: int) -> dict[str, dict]:
+def view(threads: int, nets: list[Net], rounds: int, others: list[str]) -> dict[str, dict]:
     """Measure and print all networks."""
     print(f"\n{VIEWS[threads]}; ms and spread, ratio to PyTorch's faster memory format, lower is better")
     print(f"{'':11}{'a step of training':^50}{'ratios of its phases':^24}{'predict':^23}{'memory, MiB':^22}")
@@ -447,7 +454,7 @@ def view(threads: int, nets: list[Net], rounds: int) -> dict[str, dict]:
     print(f"{'':11}{titles}{'minigrad':>10}{'ratio':>9}{'minigrad':>12}{'ratio':>8}{'load':>7}")
     rows = {}
     for net in nets:
-        row = rows[net.name] = measure(net, threads, rounds)
+        row = rows[net.name] = measure(net, threads, rounds, others)
         line = f"{net.name:11}"
         for framework in FRAMEWORKS:
             line += f"{row['step'][framework]['ms']:9.1f}{row['step'][framework]['spread']:5.0%} "
@@ -457,7 +464,19 @@ def view(threads: int, nets: list[Net], rounds: int) -> dict[str, dict]:
         print(line, flush=True)
     worst = max(row["error of the losses"] for row in rows.values())
     print(f"the losses of the first {STEPS} steps differ by at most {worst:.1e} of PyTorch's")
+    if any(name in row["step"] for name in others for row in rows.values()):
+        print(f"\n{'a step of training in ms, and the ratio of minigrad to it':^{11 + 24 * len(others)}}")
+        print(f"{'':11}" + "".join(f"{name:>18}{'ratio':>6}" for name in others))
+        for name, row in rows.items():
+            print(f"{name:11}" + "".join(other_cell(row["step"], other) for other in others))
     return rows
+
+
+def other_cell(step: dict, name: str) -> str:
+    """Of the table of the other frameworks; not every one has every network."""
+    if name not in step:
+        return f"{'-':>24}"
+    return f"{step[name]['ms']:18.1f}{step['minigrad']['ms'] / step[name]['ms']:6.2f}"
 
 
 def figures(results: dict) -> Figures:
@@ -504,7 +523,7 @@ def plot(results: dict, path: Path) -> None:
 
 
 def report(args: argparse.Namespace) -> None:
-    about = versions("torch", "torchvision")
+    about = versions("torch", "torchvision", "jax", "jaxlib", "tinygrad", "mygrad")
     print(", ".join(f"{name} {value}" for name, value in about.items()) + f", load {load()}")
     nets = [NETS[name].quick if args.quick else NETS[name] for name in args.only]
     if args.profile:
@@ -512,7 +531,11 @@ def report(args: argparse.Namespace) -> None:
         return
     threads = list(VIEWS) if args.threads is None else [args.threads]
     rounds = 2 if args.quick else args.rounds
-    views = {str(t): view(t, nets, rounds) for t in threads}
+    left_out = {name: why for name in peers.KINDS if (why := peers.usable(name))}
+    if left_out:
+        print("left out: " + "; ".join(f"{name} ({why})" for name, why in left_out.items()))
+    others = [name for name in peers.KINDS if name not in left_out]
+    views = {str(t): view(t, nets, rounds, others) for t in threads}
     results = {"versions": about, "rounds": rounds, "targets": TARGETS, "threads": views}
     if args.quick:
         return
@@ -528,7 +551,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, choices=VIEWS, help="one view (both)")
     parser.add_argument("--quick", action="store_true", help="two turns, two small images")
     parser.add_argument("--profile", action="store_true", help="where the time goes, instead of how much it is")
-    parser.add_argument("--work", choices=FRAMEWORKS, help=argparse.SUPPRESS)
+    parser.add_argument("--work", choices=(*FRAMEWORKS, *peers.KINDS), help=argparse.SUPPRESS)
     parser.add_argument("--net", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.work:

@@ -20,6 +20,7 @@ from minigrad.ops import __all__ as _ops
 from minigrad.random import get_rng_state, manual_seed, permutation, rand, randint, randn, set_rng_state
 from minigrad.tensor import Tensor, asarray
 from minigrad.testing import check_gradients
+from minigrad.threads import get_num_threads, set_num_threads
 from minigrad.window import output_size, unread
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "explain_conv",
     "from_dlpack",
     "full",
+    "get_num_threads",
     "get_rng_state",
     "grad",
     "graph",
@@ -54,6 +56,7 @@ __all__ = [
     "rand",
     "randint",
     "randn",
+    "set_num_threads",
     "set_rng_state",
     "tensor",
     "unread",

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import cache
+from types import CodeType
 from typing import Any
 
 Rule = Callable[..., Any]
@@ -18,11 +20,11 @@ BINDER = "<minigrad binder>"  # the file name of the functions made below, by wh
 class Plan:
     """What one set of differentiated inputs asks of a recorded call; worked out once and cached.
 
-    `saves`, `shapes` and `strides` say which values go into a node; `rules` holds, for each input, its rule and the
-    positions of the rule's arguments among them.
+    `saves` and `shapes` say which values go into a node; `rules` holds, for each input, its rule and the positions of
+    the rule's arguments among them.
     """
 
-    __slots__ = ("inputs", "joint", "names", "op", "out", "rules", "saves", "shapes", "strides")
+    __slots__ = ("inputs", "joint", "names", "op", "out", "rules", "saves", "shapes")
 
     def __init__(self, op: Op, inputs: tuple[tuple[int, int | None], ...]):
         self.op, self.inputs = op, inputs
@@ -38,12 +40,10 @@ class Plan:
         rules = [op.rules[name] for name in differentiated] + ([joint[1]] if joint else [])
         wanted = dict.fromkeys(name for _, needs in rules for name in needs)
         kept = [name for name in wanted if name in position]
-        shapes = [name for name in wanted if name not in position and name.endswith("_shape")]
-        strides = [name for name in wanted if name not in position and name.endswith("_strides")]
-        self.names = (*kept, *shapes, *strides)
+        shapes = [name for name in wanted if name not in position]
+        self.names = (*kept, *shapes)
         self.saves = tuple(position[name] for name in kept)
         self.shapes = tuple(position[name.removesuffix("_shape")] for name in shapes)
-        self.strides = tuple(position[name.removesuffix("_strides")] for name in strides)
         self.out = kept.index("out") if "out" in kept else -1
 
         def located(rule: tuple[Rule, tuple[str, ...]]) -> tuple[Rule, tuple[int, ...]]:
@@ -61,7 +61,8 @@ class Op:
     ):
         self.function = function
         self.name = function.__name__.lstrip("_")  # a private op is the body of a public function of that name
-        self.parameters = tuple(inspect.signature(function).parameters)
+        self.signature = inspect.signature(function)
+        self.parameters = tuple(self.signature.parameters)
         self.aux = aux
         self.elementwise = elementwise  # the arrays are brought into one memory order first
         self.view = view  # the output may share memory with the first argument
@@ -89,8 +90,7 @@ class Op:
         self.plans.clear()
 
     def _needs(self, rule: Rule) -> tuple[str, ...]:
-        layouts = (f"{name}_{what}" for name in self.parameters for what in ("shape", "strides"))
-        known = {*self.parameters, *self.aux, "out", *layouts}
+        known = {*self.parameters, *self.aux, "out", *(f"{name}_shape" for name in self.parameters)}
         needs = tuple(inspect.signature(rule).parameters)[1:]
         if unknown := [name for name in needs if name not in known]:
             raise TypeError(f"a rule of {self.name} names {unknown}; it may name {sorted(known)}")
@@ -102,8 +102,8 @@ def binder(function: Callable, op: Op, apply: Callable, prepare: dict[str, Calla
 
     Generated once for each op because `inspect.Signature.bind` costs 4 to 7 microseconds a call, and this 0.1.
     """
-    parameters = inspect.signature(function).parameters.values()
-    first = next(iter(parameters)).name
+    parameters = op.signature.parameters.values()
+    first = op.parameters[0]
     names: dict[str, Any] = {"_apply": apply, "_op": op}
     signature, values, star = [], [], False
     for p in parameters:
@@ -122,9 +122,15 @@ def binder(function: Callable, op: Op, apply: Callable, prepare: dict[str, Calla
             values.append(p.name)
     # A sequence may be a generator, which can be gone through only once.
     first_line = f"{op.parameters[op.sequence]} = list({op.parameters[op.sequence]}); " if op.sequence >= 0 else ""
-    call = f"return _apply(_op, ({', '.join(values)},))"
-    body = f"def {function.__name__}({', '.join(signature)}): {first_line}{call}"
+    body = f"def call({', '.join(signature)}): {first_line}return _apply(_op, ({', '.join(values)},))"
     made: dict[str, Any] = {}
-    source = f"def make({', '.join(names)}):\n  {body}\n  return {function.__name__}"
-    exec(compile(source, BINDER, "exec"), function.__globals__, made)
-    return made["make"](**names)
+    exec(_compiled(f"def make({', '.join(names)}):\n  {body}\n  return call"), function.__globals__, made)
+    call = made["make"](**names)
+    call.__code__ = call.__code__.replace(co_name=function.__name__)  # which tracebacks and profiles show
+    return call
+
+
+@cache
+def _compiled(source: str) -> CodeType:
+    """Its code: many ops have the same parameters, and compiling takes longer than all else in defining an op."""
+    return compile(source, BINDER, "exec")

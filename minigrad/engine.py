@@ -18,8 +18,8 @@ rule names what it needs by its parameters, and nothing else is kept::
 
 `g` is the gradient of the final result with respect to the op's output, and the rule returns the gradient with respect
 to one input: a vector-Jacobian product. A rule may name any argument of its op, `out`, an auxiliary output, or
-`<argument>_shape` or `<argument>_strides`, which keep a tuple alive instead of an array. Rules never undo broadcasting,
-convert dtypes, accumulate or free: the engine does.
+`<argument>_shape`, which keeps a tuple alive instead of an array. Rules never undo broadcasting, convert dtypes,
+accumulate or free: the engine does.
 
 An ordinary `backward()` runs the rules on raw arrays: fast, and nothing is recorded. With `create_graph=True` the same
 rules run on Tensors, so they are recorded like any other computation and can be differentiated again, to any order.
@@ -217,14 +217,12 @@ def _record(op: Op, values: tuple) -> Any:
             saved = [pool[i] for i in plan.saves]
             for i in plan.shapes:
                 saved.append(tuple(map(shape_of, raw[i])) if i == op.sequence else shape_of(raw[i]))
-            for i in plan.strides:
-                saved.append(raw[i].strides)
         counts = [v.version.count if isinstance(v, Tensor) else _count(v) for v in saved] if saved else saved
         result.node = Node(plan, tuple(edges), saved, counts, out)
     for watcher in mode.watchers:
         watcher.called(op, values, raw, result)
     # The node keeps the auxiliary outputs themselves, so what the caller gets and may write to are copies.
-    return (result, *(None if a is None else wrap(as_array(a).copy()) for a in aux)) if op.aux else result
+    return (result, *(None if a is None else wrap(as_array(a).copy("K")) for a in aux)) if op.aux else result
 
 
 def _mixed_devices(op: Op, values: tuple) -> ValueError:

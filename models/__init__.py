@@ -13,6 +13,7 @@ from minigrad.models.lecun_1989 import LeCun1989, lecun1989
 from minigrad.models.lenet import LeNet5, lenet5
 from minigrad.models.lenet_1998 import LeNet5_1998, lenet5_1998
 from minigrad.models.nin import NiN, nin
+from minigrad.models.pattern import convnet, from_pattern, to_pattern
 from minigrad.models.registry import get, names
 from minigrad.models.resnet import (
     ResNet,
@@ -46,6 +47,7 @@ from minigrad.models.resnet_v2 import (
     resnet101_v2,
     resnet152_v2,
 )
+from minigrad.models.summary import Summary, smallest_input, summary
 from minigrad.models.vgg import VGG, vgg11, vgg11_lrn, vgg13, vgg16, vgg16_c, vgg19
 
 __all__ = [
@@ -62,12 +64,15 @@ __all__ = [
     "ResNet",
     "ResNetCifar",
     "ResNetV2",
+    "Summary",
     "alexnet",
     "alexnet_2012",
+    "convnet",
     "densenet121",
     "densenet161",
     "densenet169",
     "densenet201",
+    "from_pattern",
     "get",
     "googlenet",
     "googlenet_2014",
@@ -97,6 +102,9 @@ __all__ = [
     "resnet1202_cifar",
     "resnext50_32x4d",
     "resnext101_32x8d",
+    "smallest_input",
+    "summary",
+    "to_pattern",
     "vgg11",
     "vgg11_lrn",
     "vgg13",
@@ -106,9 +114,3 @@ __all__ = [
     "wide_resnet50_2",
     "wide_resnet101_2",
 ]
-from minigrad.models.summary import Summary, smallest_input, summary
-
-__all__ = ["LeNet5", "Summary", "lenet5", "smallest_input", "summary"]
-from minigrad.models.pattern import convnet, from_pattern, to_pattern
-
-__all__ = ["LeNet5", "convnet", "from_pattern", "lenet5", "to_pattern"]

@@ -28,6 +28,7 @@ Lengths = tuple[Fraction, ...]
 
 WINDOWS = ("conv", "max_pool", "min_pool", "avg_pool", "unfold")  # ops that look at x through windows
 SPREADS = ("conv_input", "avg_pool_input")  # their transposes: each element of g reaches a window of the output
+PRODUCTS = {"matmul": ("x", "y"), "linear": ("x", "weight")}  # ops that multiply two of their arguments
 REDUCTIONS = ("sum", "mean", "max", "min", "var", "std", "prod", "logsumexp", "norm")
 CUTS = ("getitem", "pad", "concatenate")  # ops that may change the size of a map and leave its elements as they are
 RESAMPLING = (Upsample, AdaptivePool, PixelShuffle, PixelUnshuffle, MaxUnpool)
@@ -195,8 +196,8 @@ class ReceptiveFields(Watcher):
             return reach if reach.left_in(result.shape) else reach.whole(axes)
         if op.name == "einsum":
             return reach if reach.left_in(result.shape) else reach.whole(axes)
-        if op.name == "matmul":
-            if not all(isinstance(given[name], Tensor) for name in "xy"):
+        if op.name in PRODUCTS:
+            if not all(isinstance(given[name], Tensor) for name in PRODUCTS[op.name]):
                 return None  # a matrix of constants, as `interpolate` has: it may be nearly empty
             rows, columns = result.shape[:-1], (*result.shape[:-2], *result.shape[-1:])
             return reach if reach.left_in(rows if x is given["x"] else columns) else reach.whole(axes)

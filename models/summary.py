@@ -15,7 +15,7 @@ from minigrad import Tensor, zeros
 from minigrad.backend import shape_of
 from minigrad.contract import Op
 from minigrad.gradmode import Watcher
-from minigrad.models.receptive_field import WINDOWS, ReceptiveFields, watched
+from minigrad.models.receptive_field import PRODUCTS, WINDOWS, ReceptiveFields, watched
 from minigrad.nn import Module
 from minigrad.nn.parameter import Uninitialized
 from minigrad.nn.undisturbed import undisturbed
@@ -373,7 +373,7 @@ class _Trace(Watcher):
             return self._weights(given["w"]) * prod(result.shape[2:])
         if op.name == "conv_input":
             return self._weights(given["w"]) * prod(shape_of(given["g"])[2:])
-        if op.name == "matmul" and all(isinstance(given[name], Tensor) for name in "xy"):  # not by a constant
+        if op.name in PRODUCTS and all(isinstance(given[name], Tensor) for name in PRODUCTS[op.name]):  # no constant
             return result.size * given["x"].shape[-1]
         if op.name == "einsum":
             terms = given["subscripts"].split("->")[0].split(",")

@@ -6,7 +6,10 @@ if __name__ != "minigrad.nn":
         f"the first does not know: use `from minigrad import nn`"
     )
 
-from minigrad.nn import averaging, data, init, optim, pictures, schedule, train, utils
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from minigrad.nn import averaging, init, optim, schedule, utils
 from minigrad.nn.layers.activation import (
     CELU,
     ELU,
@@ -129,6 +132,9 @@ from minigrad.nn.losses import (
 from minigrad.nn.module import Module
 from minigrad.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 from minigrad.nn.serialize import load, save
+
+if TYPE_CHECKING:
+    from minigrad.nn import data, pictures, train
 
 __all__ = [
     "CELU",
@@ -266,3 +272,19 @@ __all__ = [
     "train",
     "utils",
 ]
+
+# Who wants a layer should not wait for what downloads, archives, threads and TOML need: the packages that bring it are
+# imported when they are first asked for (PEP 562).
+_AT_FIRST_USE = ("data", "pictures", "train")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _AT_FIRST_USE:
+        return import_module(
+            f"{__name__}.{name}"
+        )  # which also puts it into this module: the next use is an ordinary one
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_AT_FIRST_USE})

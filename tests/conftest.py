@@ -31,6 +31,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(autouse=True)
 def _no_state_is_left_behind() -> Iterator[None]:
     mg.manual_seed(0)
-    before = mg.is_grad_enabled(), np.geterr(), sys.modules.get("cupy")
+    before = mg.is_grad_enabled(), np.geterr(), sys.modules.get("cupy"), mg.get_num_threads()
     yield
-    assert (mg.is_grad_enabled(), np.geterr(), sys.modules.get("cupy")) == before
+    assert (mg.is_grad_enabled(), np.geterr(), sys.modules.get("cupy"), mg.get_num_threads()) == before
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    before = mg.get_num_threads()
+    mg.set_num_threads(1)
+    yield
+    mg.set_num_threads(before)

@@ -684,6 +684,22 @@ for _case, (_a, _b) in {
     )
 
 
+for _case, (_x, _bias) in {
+    "batch": ((5, 4), True),
+    "without bias": ((5, 4), False),
+    "more axes": ((2, 5, 4), True),
+    "one": ((4,), True),
+}.items():
+    row(
+        "linear",
+        mg.linear,
+        shapes(_x, (3, 4), *([(3,)] if _bias else [])),
+        lambda x, w, b=0.0: np.einsum("...i,oi->...o", x, w) + b,
+        lambda t, x, w, b=None: t.nn.functional.linear(x, w, b),
+        case=_case,
+    )
+
+
 def _as_matrices(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (x[None] if x.ndim == 1 else x), (y[:, None] if y.ndim == 1 else y)
 

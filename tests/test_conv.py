@@ -131,6 +131,7 @@ def test_blocks_cover_each_element_once_and_keep_to_the_budget(sizes: list[int],
 
 @pytest.mark.parametrize("algorithm", ["im2col", "direct"])
 @pytest.mark.parametrize("sibling", ["conv", "conv_input", "conv_weight"])
+@pytest.mark.usefixtures("one_thread")
 def test_memory_does_not_grow_with_the_columns(sibling: str, algorithm: str) -> None:
     """Unrolled windows would take N*C*kh*kw*OH*OW numbers at once; the workspace is bounded."""
     x, w = numbers(2, 32, 64, 64, dtype="float32"), numbers(32, 32, 5, 5, dtype="float32")
@@ -140,7 +141,7 @@ def test_memory_does_not_grow_with_the_columns(sibling: str, algorithm: str) -> 
         "conv_input": lambda: cpu.conv_input(w, x, geometry, x.shape),
         "conv_weight": lambda: cpu.conv_weight(x, x, geometry, w.shape),
     }[sibling]
-    memory._threads.__dict__.clear()
+    memory._threads.kept.clear()
     tracemalloc.start()
     try:
         result = call()

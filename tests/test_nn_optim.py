@@ -232,9 +232,10 @@ def test_halves_are_computed_in_single(kind, formula, options):
     assert {v.dtype.name for v in kept} <= {"float32"}
 
 
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(("kind", "formula", "options"), OPTIONS)
 def test_temporaries_are_as_large_as_a_block(kind, formula, options):
-    """Whatever the size of the parameter: here 40 MB."""
+    """Whatever the size of the parameter: here 40 MB. Each thread has its own."""
     p = mg.zeros(10_000_000, requires_grad=True)
     p.grad = mg.ones(10_000_000)
     optimizer = kind([p], **options)

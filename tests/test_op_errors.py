@@ -61,6 +61,12 @@ IMAGE = mg.ones((1, 2, 4, 4))
             r"last axis of x \(2, 3\) and the second-to-last axis of y \(2, 3\) must have one size",
         ),
         (lambda: X @ mg.ones(2), ValueError, r"the only axis of y \(2,\) must have one size, got 3 and 2"),
+        (
+            lambda: mg.linear(X, mg.ones((4, 2))),
+            ValueError,
+            r"linear expects x \(..., in\), weight \(out, in\) and bias \(out,\), got x \(2, 3\), weight \(4, 2\)",
+        ),
+        (lambda: mg.linear(X, mg.ones((4, 3)), mg.ones(3)), ValueError, r"weight \(4, 3\) and bias \(3,\)"),
         (lambda: X @ 2, ValueError, r"matmul needs at least one axis in each operand, got \(2, 3\) and \(\)"),
         (lambda: X.transpose(0, 1), TypeError, r"transpose\(0, 1\) means one thing in NumPy .* use swapaxes\(0, 1\)"),
         (lambda: mg.inv(X), ValueError, r"inv needs square matrices \(..., n, n\), got shape \(2, 3\)"),

@@ -124,3 +124,38 @@ def test_on_cuda(row: Row) -> None:
                     if h is not None:
                         assert g.device == "cuda"
                         np.testing.assert_allclose(g.detach().to("cpu").numpy(), h.numpy(), rtol=1e-12, atol=1e-14)
+
+
+# ---- adding long slices ---------------------------------------------------------------------------------------------
+
+LONG_SLICES = {  # shape of x, index, shape of the value
+    "rows": ((5, 200), ([3, 0, 3, -1, 0],), (5, 200)),
+    "rows of a batch": ((5, 200), ([[3, 0], [3, -1]],), (2, 2, 200)),
+    "broadcast": ((5, 200), ([3, 3, 1],), (200,)),
+    "middle": ((9, 4, 9, 9), (slice(None), [[0, 2], [2, 3]]), (9, 2, 2, 9, 9)),
+    "last": ((9, 9, 9, 6), (slice(None), slice(None), slice(None), [5, 0, 5, 5]), (9, 9, 9, 4)),
+    "nothing": ((5, 200), (np.zeros(0, int),), (0, 200)),
+    "with a slice": ((5, 200, 3), (slice(1, 4), [3, 3, 1]), (3, 3, 3)),
+    "with a number": ((5, 200, 300), (1, [3, 3, 1]), (3, 300)),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int64"])
+@pytest.mark.parametrize("case", LONG_SLICES)
+def test_index_add_slice_by_slice_is_numpys_add_at(case, dtype):
+    shape, index, cut = LONG_SLICES[case]
+    rng = np.random.default_rng(0)
+    x, value = ((rng.standard_normal(s) * 10).astype(dtype) for s in (shape, cut))
+    index = tuple(np.asarray(i) if isinstance(i, list) else i for i in index)
+    expected = x.copy()
+    np.add.at(expected, index, value)
+    np.testing.assert_array_equal(mg.index_add(x, value, index), expected)
+    turned = np.ascontiguousarray(x.T).T  # another memory order, which the result keeps
+    found = mg.index_add(turned, value, index)
+    np.testing.assert_array_equal(found, expected)
+    assert found.strides == turned.strides
+
+
+def test_index_add_slice_by_slice_knows_its_bounds():
+    with pytest.raises(IndexError, match="out of bounds"):
+        mg.index_add(np.zeros((3, 200)), np.zeros((1, 200)), [3])

@@ -60,7 +60,7 @@ from minigrad.ops.index import (
     take_along_axis,
 )
 from minigrad.ops.interpolate import interpolate
-from minigrad.ops.linalg import cholesky, det, inv, matmul, outer, slogdet, solve, tensordot
+from minigrad.ops.linalg import cholesky, det, inv, linear, matmul, outer, slogdet, solve, tensordot
 from minigrad.ops.loss import cross_entropy, log_softmax, softmax
 from minigrad.ops.normalization import batch_norm_act, local_response_norm, standardize
 from minigrad.ops.padding import pad
@@ -232,6 +232,7 @@ __all__ = [
     "leaky_relu",
     "less",
     "less_equal",
+    "linear",
     "local_response_norm",
     "log",
     "log1p",

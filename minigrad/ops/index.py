@@ -14,6 +14,9 @@ from minigrad.ops.axes import axis_of
 from minigrad.ops.elementwise import equal
 from minigrad.ops.shape import astype, broadcast_to, expand_dims, like, reshape
 
+ALL = slice(None)
+LONG = 128  # numbers of a slice
+
 
 def plain_index(index: Any, x: Any) -> Any:
     """An index whose Tensors and lists have become integer or boolean arrays on the device of x."""
@@ -68,15 +71,40 @@ def _fits(value, x):
     return value.astype(x.dtype)
 
 
+def _picked_axis(x: Any, index: Any) -> int | None:
+    """The axis along which an index only picks slices of an array of NumPy's, long ones; None if it does anything else.
+
+    Slice by slice, adding takes 1 us and 0.3 ns a number; `np.add.at`, which goes number by number, 13 ns for each.
+    """
+    parts = index if isinstance(index, tuple) else (index,)
+    arrays = [axis for axis, part in enumerate(parts) if getattr(part, "dtype", None) is not None]
+    rest = [part for axis, part in enumerate(parts) if axis not in arrays]
+    whole = len(parts) <= x.ndim and builtins.all(type(part) is slice and part == ALL for part in rest)
+    if type(x) is not np.ndarray or len(arrays) != 1 or not whole:
+        return None
+    return arrays[0] if x.size >= LONG * x.shape[arrays[0]] > 0 else None
+
+
+def _add_slices(out: Any, axis: int, index: Any, value: Any) -> None:
+    """Add to out, at each place along an axis that the index names, the slice that value has for it."""
+    before, after = out.shape[:axis], out.shape[axis + 1 :]
+    value = np.broadcast_to(value, (*before, *index.shape, *after)).reshape(*before, index.size, *after)
+    targets = np.moveaxis(out, axis, 0)
+    for place, part in zip(index.ravel().tolist(), np.moveaxis(value, axis, 0), strict=True):
+        targets[place] += part
+
+
 @op(prepare={"index": plain_index})
 def index_add(x, value, index):
     """A copy of x with `value` added at the index; where the index repeats, all of its values add up."""
     out = xp(x).array(x, copy=True, order="K")
     value = _fits(value, x)
-    if _may_repeat(index):
+    if not _may_repeat(index):
+        out[index] += value
+    elif (axis := _picked_axis(out, index)) is None:
         xp(x).add.at(out, index, value)
     else:
-        out[index] += value
+        _add_slices(out, axis, index[axis] if isinstance(index, tuple) else index, value)
     return out
 
 

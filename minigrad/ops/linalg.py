@@ -7,14 +7,14 @@ import math
 import numpy as np
 
 from minigrad.autocast import under_autocast
-from minigrad.backend import as_array, raw, shape_of, xp
+from minigrad.backend import as_array, kernels, raw, shape_of, xp
 from minigrad.engine import op
 from minigrad.ops.axes import axes_of
 from minigrad.ops.elementwise import mask
 from minigrad.ops.shape import expand_dims, permute, reshape
 
 HALF = np.dtype(np.float16)
-FEW, LARGE, COLUMNS = 128, 1 << 20, 64  # rows; numbers, more than the caches hold; of a block
+SMALL = 1 << 18  # multiply-adds: with fewer, BLAS takes one thread anyway
 
 
 @op
@@ -40,26 +40,10 @@ def matmul(x, y):
             f"matmul: the last axis of x {a} and the {which} axis of y {b} must have one size, got {a[-1]} and "
             f"{b[-2 if len(b) > 1 else 0]}"
         )
-    if len(b) == 2 and b[0] * b[1] >= LARGE and len(a) == 2 and 1 < a[0] <= FEW and type(x) is type(y) is np.ndarray:
-        return _few_rows(x, y)
-    return xp(x, y).matmul(x, y)
-
-
-def _few_rows(x, y):
-    """x @ y for a small batch in a large fully connected layer, whose y is the transpose of its weight.
-
-    BLAS first copies a matrix to where it multiplies it, which pays off if many rows meet it. It leaves that out for
-    small products, so the weight goes by blocks of its rows.
-    """
-    w, rows = y.T, len(x)
-    whole = len(w) - len(w) % COLUMNS
-    if not w.flags.c_contiguous or x.dtype != w.dtype or w.dtype.kind != "f":
-        return x @ y
-    out = np.empty((rows, len(w)), w.dtype)
-    blocks = w[:whole].reshape(-1, COLUMNS, w.shape[1]).swapaxes(1, 2)
-    np.matmul(x, blocks, out=out[:, :whole].reshape(rows, -1, COLUMNS).swapaxes(0, 1))
-    np.matmul(x, w[whole:].T, out=out[:, whole:])
-    return out
+    library = xp(x, y)
+    if math.prod(a) * b[-1] < SMALL:
+        return library.matmul(x, y)
+    return kernels(x if hasattr(x, "dtype") else y).matmul(x, y)
 
 
 def _matmul_x(g, y, x_shape):
@@ -70,17 +54,55 @@ def _matmul_x(g, y, x_shape):
     return matmul(g, y.swapaxes(-1, -2))
 
 
-def _matmul_y(g, x, y_shape, y_strides):
+def _matmul_y(g, x, y_shape):
     if x.ndim == 1:
         return expand_dims(x, -1) * expand_dims(g, -2) if len(y_shape) > 1 else g * x
     if len(y_shape) == 1:
         return expand_dims(g, -1) * x
-    if len(y_shape) == x.ndim == 2 and y_strides[0] < y_strides[1]:  # a layer's weight, transposed: its gradient too
-        return matmul(g.swapaxes(-1, -2), x).swapaxes(-1, -2)
     return matmul(x.swapaxes(-1, -2), g)
 
 
 matmul.vjp(x=_matmul_x, y=_matmul_y)
+
+
+@op
+def linear(x, weight, bias=None):
+    """x @ weight.T + bias: what a fully connected layer computes, (..., in), (out, in), (out,) -> (..., out).
+
+    The gradient of the weight is made as the weight lies in memory; that of `x @ weight.T` comes transposed, and every
+    step of an optimizer would have to turn it.
+
+    Raises:
+        ValueError: a weight that is no matrix, or sizes that do not fit.
+
+    >>> import minigrad as mg
+    >>> weight, bias = mg.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), mg.tensor([0.0, 0.0, 10.0])
+    >>> mg.linear(mg.tensor([[1.0, 2.0]]), weight, bias)
+    tensor([[ 1.,  2., 13.]])
+    """
+    a, w, b = shape_of(x), shape_of(weight), None if bias is None else shape_of(bias)
+    if len(w) != 2 or not a or a[-1] != w[1] or b not in (None, (w[0],)):
+        raise ValueError(
+            f"linear expects x (..., in), weight (out, in) and bias (out,), got x {a}, weight {w} and bias {b}"
+        )
+    out = matmul(x, weight.T)
+    if bias is None:
+        return out
+    if out.dtype != xp(out).result_type(out, bias):
+        return out + bias
+    out += bias
+    return out
+
+
+def _rows(x):
+    return reshape(x, (-1, x.shape[-1]))
+
+
+linear.vjp(
+    x=lambda g, weight: matmul(g, weight),
+    weight=lambda g, x: matmul(_rows(g).swapaxes(0, 1), _rows(x)),
+    bias=lambda g: g,
+)
 
 
 def outer(x, y):

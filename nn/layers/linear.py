@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import math
 
-from minigrad import Tensor, zeros
-from minigrad.autocast import under_autocast
+from minigrad import Tensor, linear, zeros
 from minigrad.nn import init
 from minigrad.nn.module import Module
 from minigrad.nn.parameter import Parameter, Uninitialized, UninitializedParameter
-
-
-@under_autocast("low")
-def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    out = x @ weight.T
-    return out if bias is None else out + bias
 
 
 class Linear(Module):
@@ -67,7 +60,7 @@ class Linear(Module):
                 f"{x.shape}, must be in_features = {self.in_features}"
                 + ("; the axes after the first make that many together: put a Flatten before it" if flat else "")
             )
-        return _linear(x, self.weight, self.bias)
+        return linear(x, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         """The sizes, as PyTorch shows them."""

@@ -1,6 +1,7 @@
 """The kernels that serve NumPy arrays."""
 
 from minigrad.kernels.cpu.conv import channel_sum, conv, conv_backward, conv_input, conv_weight, fold, unfold
+from minigrad.kernels.cpu.matmul import matmul
 from minigrad.kernels.cpu.norm import affine, lrn, lrn_input, moments, norm_backward
 from minigrad.kernels.cpu.pool import avg_pool, avg_pool_input, max_pool, min_pool, pool_gather, pool_scatter
 from minigrad.kernels.cpu.relu import relu
@@ -21,6 +22,7 @@ __all__ = [
     "fold",
     "lrn",
     "lrn_input",
+    "matmul",
     "max_pool",
     "min_pool",
     "moments",

@@ -17,6 +17,7 @@ from minigrad.kernels.cpu.cost import KERNELS, Cost, case
 from minigrad.kernels.cpu.memory import Array, Sizes, accumulator, channels_second, meetings, pixels_first, pixels_view
 from minigrad.kernels.cpu.space_to_depth import SpaceToDepth
 from minigrad.kernels.cpu.winograd import F2, F4, F25, S2, Winograd
+from minigrad.threads import serial_blas
 from minigrad.window import Geometry, out_sizes
 
 # Each has conv, conv_input and conv_weight over arrays in memory order, `refusal` (why it cannot), `cost`, and ERROR.
@@ -65,6 +66,7 @@ def _chosen(kernel: str, x_shape: Sizes, w_shape: Sizes, geometry: Geometry, dty
     return ALGORITHMS[choice(kernel, x_shape, w_shape, geometry, dtype)]
 
 
+@serial_blas
 def conv(x: Array, w: Array, b: Array | None, geometry: Geometry) -> Array:
     """Cross-correlation of x (N, C, *spatial) with w (K, C/groups, *kernel), plus b (K,) or None -> (N, K, *out)."""
     out = out_sizes(x.shape[2:], w.shape[2:], geometry)
@@ -77,6 +79,7 @@ def conv(x: Array, w: Array, b: Array | None, geometry: Geometry) -> Array:
     return channels_second(y)
 
 
+@serial_blas
 def conv_input(w: Array, g: Array, geometry: Geometry, shape: Sizes) -> Array:
     """The adjoint of `conv` in x, for an x of this shape."""
     dtype = np.result_type(w, g)
@@ -88,6 +91,7 @@ def conv_input(w: Array, g: Array, geometry: Geometry, shape: Sizes) -> Array:
     return channels_second(dx).astype(dtype, copy=False)
 
 
+@serial_blas
 def conv_weight(x: Array, g: Array, geometry: Geometry, shape: Sizes) -> Array:
     """The adjoint of `conv` in w, for a w of this shape."""
     dtype = np.result_type(x, g)
@@ -100,6 +104,7 @@ def conv_weight(x: Array, g: Array, geometry: Geometry, shape: Sizes) -> Array:
     return _as_weight(dw).astype(dtype, copy=False)
 
 
+@serial_blas
 def conv_backward(x: Array, w: Array, g: Array, geometry: Geometry) -> tuple[Array, Array]:
     """`conv_input` and `conv_weight` of one g together, for algorithms whose gradients share work."""
     dtype = np.result_type(x, w, g)
@@ -124,6 +129,7 @@ def _as_weight(dw: Array) -> Array:
     return dw.transpose(dw.ndim - 1, dw.ndim - 2, *range(dw.ndim - 2))
 
 
+@serial_blas
 def channel_sum(g: Array) -> Array:
     """The sum over all axes of g (N, C, *spatial) but the second.
 

@@ -18,21 +18,26 @@ from minigrad.kernels.cpu.memory import (
     WORKSPACE,
     Array,
     Block,
+    Memory,
     Sizes,
     accumulator,
     blocks,
     clear_outside,
+    cuts,
     meetings,
     workspace,
 )
-from minigrad.kernels.cpu.planes import Memory, Planes, Taps, layout
+from minigrad.kernels.cpu.planes import Planes, Taps, layout
 from minigrad.kernels.phases import phases, reversed_taps
+from minigrad.threads import run
 from minigrad.window import Geometry
 
 BOX = 768  # rows of a product of conv_weight: large enough for BLAS, small enough that one block of positions is all
 # Nanoseconds, see kernels/cpu/cost.py: to copy a number of a window, of a kernel; of the calls of a layer, of a tap.
 COPY, EXCHANGE, CALLS, TAP = 0.5, 0.4, 100_000, 6_000
 BORDER = 4  # times the image, that it may have with its border
+PIECES, ROWS = 4, 192  # blocks for threads to share, at least, and the rows of a product that they must have then
+MANY = 2048  # positions whose part of a sum over all of them costs little to add
 FEW_CHANNELS = 32  # channels: with fewer, runs along the positions are longer than runs along the channels
 
 ERROR = 2  # of its own, see kernels/cpu/cost.py
@@ -75,9 +80,13 @@ class Pixels:
         # To the first of these taps the image begins later. A padding below 0 says so.
         low = (lo - t.start * d for t, _, (lo, _), d in geometry.along(taps))
         padding = tuple((lo, hi) for lo, (_, hi) in zip(low, geometry.padding, strict=True))
-        for tap, inside, source in meetings(kernel, self.sizes, block[:-1], geometry._replace(padding=padding)):
+
+        def copy(meeting: tuple[int, Block, Block]) -> None:
+            tap, inside, source = meeting
             clear_outside(by_tap[tap], inside)
             by_tap[tap][inside] = self.array[(*source, block[-1])]
+
+        run(copy, meetings(kernel, self.sizes, block[:-1], geometry._replace(padding=padding)))
         return columns.reshape(groups, rows, prod(kernel) * c)
 
 
@@ -98,12 +107,22 @@ def _bordered(sizes: Sizes, kernel: Sizes, geometry: Geometry) -> bool:
 
 def correlate(x: Array, matrix: Array, kernel: Sizes, geometry: Geometry, y: Array, bias: Array | None = None) -> None:
     """Fill y (*out, N, K) with the windows of x (*spatial, N, C) times matrix (groups, taps * C/groups, K/groups)."""
-    groups, inner, _ = matrix.shape
-    source, taps = laid_out(x, kernel, geometry), tuple(map(range, kernel))
-    with workspace() as memory:
-        for block in blocks(y.shape[:-1], WORKSPACE // max(groups * inner, y.shape[-1], 1)):
+
+    def multiply(block: Block) -> None:
+        with workspace() as memory:
             rows = source.unrolled(block, taps, matrix.dtype, memory)
             _multiply(rows, matrix, y[block], bias)
+
+    groups, inner, _ = matrix.shape
+    source, taps = laid_out(x, kernel, geometry), tuple(map(range, kernel))
+    run(multiply, blocks(y.shape[:-1], _budget(y.shape[:-1], max(groups * inner, y.shape[-1], 1))))
+
+
+def _budget(sizes: Sizes, numbers: int) -> int:
+    """Positions in a block: so many that their numbers fit the workspace, and few enough to share them out."""
+    count = min(PIECES, prod(sizes) // ROWS)
+    fair = -(-sizes[0] // count) * prod(sizes[1:]) if 1 < count <= sizes[0] else -(-prod(sizes) // max(1, count))
+    return min(WORKSPACE // numbers, fair)
 
 
 def _multiply(rows: Array, matrix: Array, part: Array, bias: Array | None) -> None:
@@ -204,17 +223,38 @@ def conv_weight(x: Array, g: Array, geometry: Geometry, dw: Array) -> None:
     groups = geometry.groups
     kernel, (c, k) = dw.shape[:-2], dw.shape[-2:]
     source = laid_out(x, kernel, geometry)
-    flat = dw.reshape(prod(kernel), c, groups, k // groups)
-    with workspace() as memory:
-        for start, stop, taps in _tap_groups(kernel, groups * c):
-            total = flat[start:stop].reshape((stop - start) * c, groups, k // groups).swapaxes(0, 1)
-            for number, block in enumerate(blocks(g.shape[:-1], WORKSPACE // max((stop - start) * c * groups, 1))):
+    # Threads share the positions, if these are so many that a sum of each part costs nothing; else the taps.
+    positions = prod(g.shape[:-1])
+    parts = max(1, min(PIECES, positions // MANY))
+    sums = [dw, *(np.empty_like(dw) for _ in range(parts - 1))]
+
+    def multiply(item: tuple[int, tuple[int, int, Taps]]) -> None:
+        part, (start, stop, taps) = item
+        flat = sums[part].reshape(prod(kernel), c, groups, k // groups)
+        total = flat[start:stop].reshape((stop - start) * c, groups, k // groups).swapaxes(0, 1)
+        most = min(WORKSPACE // max((stop - start) * c * groups, 1), -(-positions // parts))
+        every = list(blocks(g.shape[:-1], most))
+        with workspace() as memory:
+            for number, block in enumerate(every[len(every) * part // parts : len(every) * (part + 1) // parts]):
                 rows = source.unrolled(block, taps, dw.dtype, memory).swapaxes(1, 2)
                 grads = g[block].reshape(-1, groups, k // groups).swapaxes(0, 1).astype(dw.dtype, copy=False)
-                if number:
-                    total += np.matmul(rows, grads)
-                else:
-                    np.matmul(rows, grads, out=total)
+                _multiply_rows(rows, grads, total, add=number > 0)
+
+    run(multiply, product(range(parts), _tap_groups(kernel, groups * c)))
+    for more in sums[1:]:
+        dw += more
+
+
+def _multiply_rows(rows: Array, grads: Array, total: Array, add: bool) -> None:
+    """total (+)= rows @ grads, some rows at a time."""
+
+    def multiply(some: slice) -> None:
+        if add:
+            total[:, some] += np.matmul(rows[:, some], grads)
+        else:
+            np.matmul(rows[:, some], grads, out=total[:, some])
+
+    run(multiply, cuts(rows.shape[1], BOX))
 
 
 def _tap_groups(kernel: Sizes, channels: int) -> Iterator[tuple[int, int, Taps]]:

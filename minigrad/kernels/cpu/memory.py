@@ -22,11 +22,18 @@ from minigrad.window import Geometry
 Array = Any
 Sizes = tuple[int, ...]
 Block = tuple[slice, ...]
+Memory = Callable[[Sizes, np.dtype], Array]
 
 WORKSPACE = 1 << 20  # numbers: 4 MiB of float32; larger blocks gained nothing, smaller ones lost up to a fifth
 SWEEP = 1 << 17  # numbers that elementwise work takes at once, so that several sweeps over them stay in the cache
 
-_threads = threading.local()
+
+class _Kept(threading.local):
+    def __init__(self) -> None:
+        self.kept: list[Array] = []  # workspaces that nobody uses; who came last gets the last
+
+
+_threads = _Kept()
 
 
 def pixels_first(x: Array) -> Array:
@@ -81,13 +88,14 @@ def accumulator(*arrays: Array) -> np.dtype:
 
 
 @contextmanager
-def workspace() -> Iterator[Callable[[Sizes, np.dtype], Array]]:
+def workspace() -> Iterator[Memory]:
     """A function that hands out uninitialised memory, the same at each call; it is kept for the thread's next call.
 
-    While it is lent, the thread has none: code that runs in between, as a signal handler or a finalizer does, and
-    convolves, gets its own.
+    While it is lent, it is nobody else's: what runs in between, a step within a kernel as well as a signal handler that
+    convolves, gets another piece.
     """
-    buffer = _threads.__dict__.pop("buffer", None)
+    kept = _threads.kept
+    buffer = kept.pop() if kept else None
 
     def memory(shape: Sizes, dtype: np.dtype) -> Array:
         nonlocal buffer
@@ -99,7 +107,8 @@ def workspace() -> Iterator[Callable[[Sizes, np.dtype], Array]]:
     try:
         yield memory
     finally:
-        _threads.buffer = buffer
+        if buffer is not None:
+            kept.append(buffer)
 
 
 def blocks(sizes: Sizes, budget: int) -> Iterator[Block]:
@@ -120,6 +129,11 @@ def blocks(sizes: Sizes, budget: int) -> Iterator[Block]:
     for outer in product(*map(range, sizes[: axis - 1])):
         for lo, hi in pairwise(cuts):
             yield (*(slice(o, o + 1) for o in outer), slice(lo, hi), *rest)
+
+
+def cuts(size: int, step: int) -> list[slice]:
+    """range(size) in pieces."""
+    return [slice(start, min(start + step, size)) for start in range(0, size, step)]
 
 
 def sweeps(sizes: Sizes, run: int) -> Iterator[Block]:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minigrad.kernels.cpu.memory import Array, above_zero, accumulator, as_images, as_rows, bits, chosen
+from minigrad.kernels.cpu.memory import Array, above_zero, accumulator, as_images, as_rows, bits, chosen, workspace
+from minigrad.threads import run
 
 BAND = 1 << 17  # numbers of a band; smaller ones would stay in a nearer cache, but cost more calls
 RUN = 512  # numbers in a row that sums go down
@@ -71,17 +72,24 @@ def moments(x: Array) -> tuple[Array, Array]:
     """
     rows = as_rows(x)
     bands = _Bands(rows)
-    apart = np.empty(bands.size, bands.dtype)
-    count, mean, spread = 0, np.zeros(bands.channels), np.zeros(bands.channels)
-    for part in bands:
+    found: dict[int, tuple[int, Array, Array]] = {}  # of each band: pixels, their mean, the sum of squares about it
+
+    def look_at(part: slice) -> None:
         band = bands.of(rows, part)
-        more = band.size // bands.channels
-        few = -(-more // 16)
+        pixels = band.size // bands.channels
+        few = -(-pixels // 16)
         centre = (bands.total(band[: few * bands.channels]) / few).astype(bands.dtype)
-        d = bands.minus(band, centre, apart[: band.size])
-        off = bands.total(d) / more
-        away = centre + off - mean
-        spread += bands.total(d, d) - off * off * more + away * away * (count * more / (count + more))
+        with workspace() as memory:
+            d = bands.minus(band, centre, memory((band.size,), bands.dtype))
+            off = bands.total(d) / pixels
+            found[part.start] = pixels, centre + off, bands.total(d, d) - off * off * pixels
+
+    run(look_at, bands)
+    count, mean, spread = 0, np.zeros(bands.channels), np.zeros(bands.channels)
+    for start in sorted(found):
+        more, centre, squares = found[start]
+        away = centre - mean
+        spread += squares + away * away * (count * more / (count + more))
         count += more
         mean += away * (more / count)
     return mean.astype(bands.dtype), (spread / max(count, 1)).astype(bands.dtype)
@@ -92,7 +100,8 @@ def affine(x: Array, scale: Array, shift: Array, residual: Array | None, relu: b
     rows, more = as_rows(x), None if residual is None else as_rows(residual)
     bands, out = _Bands(rows), np.empty(rows.shape, x.dtype)
     scales, shifts, zeros = bands.each(scale), bands.each(shift), np.zeros(bands.size, bands.dtype)
-    for part in bands:
+
+    def write(part: slice) -> None:
         n = part.stop - part.start
         y = bands.of(out, part)
         np.multiply(bands.of(rows, part), scales[:n], out=y)
@@ -102,6 +111,8 @@ def affine(x: Array, scale: Array, shift: Array, residual: Array | None, relu: b
         if relu:
             np.maximum(y, zeros[:n], out=y)
         bands.write(out, part, y)
+
+    run(write, bands)
     return as_images(out, x.shape)
 
 
@@ -115,29 +126,42 @@ def norm_backward(
     """
     rows, gs, outs = as_rows(x), as_rows(g), None if out is None else as_rows(out)
     bands, dx = _Bands(rows), np.empty(rows.shape, x.dtype)
-    apart, keep, means = np.empty(bands.size, bands.dtype), np.empty(bands.size, bool), bands.each(mean)
-    sums, products = np.zeros(bands.channels), np.zeros(bands.channels)
-    for part in bands:
+    means = bands.each(mean)
+    found: dict[int, tuple[Array, Array]] = {}  # the sums of each band
+
+    def add_up(part: slice) -> None:
         n = part.stop - part.start
         passed = bands.of(gs, part)
-        if outs is not None:  # what passed waits in dx for the second sweep
-            y = bands.of(dx, part)
-            passed = chosen(passed, above_zero(outs.reshape(-1)[part], keep[:n]), out=bits(y)).view(bands.dtype)
-            bands.write(dx, part, passed)
-        sums += bands.total(passed)
-        products += bands.total(np.subtract(bands.of(rows, part), means[:n], out=apart[:n]), passed)
+        with workspace() as memory:
+            if outs is not None:  # what passed waits in dx for the second sweep
+                y = bands.of(dx, part)
+                keep = above_zero(outs.reshape(-1)[part], memory((n,), np.dtype(bool)))
+                passed = chosen(passed, keep, out=bits(y)).view(bands.dtype)
+                bands.write(dx, part, passed)
+            apart = np.subtract(bands.of(rows, part), means[:n], out=memory((n,), bands.dtype))
+            found[part.start] = bands.total(passed), bands.total(apart, passed)
+
+    run(add_up, bands)
+    sums, products = np.zeros(bands.channels), np.zeros(bands.channels)
+    for start in sorted(found):
+        sums += found[start][0]
+        products += found[start][1]
     products *= rstd
     count = max(bands.pixels, 1)
     slope = -scale * rstd * products / count
     slopes, levels, scales = bands.each(slope), bands.each(-scale * sums / count - slope * mean), bands.each(scale)
-    for part in bands:
+
+    def write(part: slice) -> None:
         n = part.stop - part.start
-        d = np.multiply(bands.of(rows, part), slopes[:n], out=apart[:n])
-        d += levels[:n]
-        y = bands.of(dx, part)
-        np.multiply(bands.of(gs, part) if outs is None else y, scales[:n], out=y)
-        y += d
+        with workspace() as memory:
+            d = np.multiply(bands.of(rows, part), slopes[:n], out=memory((n,), bands.dtype))
+            d += levels[:n]
+            y = bands.of(dx, part)
+            np.multiply(bands.of(gs, part) if outs is None else y, scales[:n], out=y)
+            y += d
         bands.write(dx, part, y)
+
+    run(write, bands)
     return as_images(dx, x.shape), sums.astype(bands.dtype), products.astype(bands.dtype)
 
 
@@ -173,12 +197,15 @@ def lrn(x: Array, size: int, alpha: float, beta: float, k: float) -> Array:
     """x * (k + alpha * sum of x^2 over `size` neighbouring channels)**-beta, the window from c - size//2."""
     rows, dtype = as_rows(x), accumulator(x)
     out, low = np.empty(rows.shape, x.dtype), size // 2
-    for part in _few(rows):
+
+    def write(part: slice) -> None:
         v = rows[part].astype(dtype, copy=False)
         s = _window_sums(v * v, low, size - 1 - low)
         s *= alpha
         s += k
         out[part] = _to_minus(s, beta) * v
+
+    run(write, _few(rows))
     return as_images(out, x.shape)
 
 
@@ -190,7 +217,8 @@ def lrn_input(g: Array, x: Array, size: int, alpha: float, beta: float, k: float
     rows, gs, dtype = as_rows(x), as_rows(g), accumulator(x)
     out, low = np.empty(rows.shape, x.dtype), size // 2
     high = size - 1 - low
-    for part in _few(rows):
+
+    def write(part: slice) -> None:
         v, u = rows[part].astype(dtype, copy=False), gs[part].astype(dtype, copy=False)
         s = _window_sums(v * v, low, high)
         s *= alpha
@@ -204,4 +232,6 @@ def lrn_input(g: Array, x: Array, size: int, alpha: float, beta: float, k: float
         d *= -2 * alpha * beta
         d += power
         out[part] = d
+
+    run(write, _few(rows))
     return as_images(out, x.shape)

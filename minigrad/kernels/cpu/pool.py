@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import reduce
 from itertools import chain
 from math import prod
 from operator import mod
@@ -16,15 +17,14 @@ from minigrad.kernels.cpu.memory import (
     Sizes,
     accumulator,
     as_runs,
-    bits,
     channels_second,
-    chosen,
     clear_outside,
     meetings,
     meetings_along,
     pixels_first,
     sweeps,
 )
+from minigrad.threads import run
 from minigrad.window import Geometry, out_sizes
 
 PIECE = 512  # elements that are added up one by one
@@ -50,8 +50,10 @@ def _extreme(x: Array, kernel: Sizes, geometry: Geometry, better: Any) -> tuple[
         tap[...] = rows.argmax(0) if better is np.maximum else rows.argmin(0)
         best[...] = np.take_along_axis(rows, tap.reshape(1, n * c).astype(np.intp), 0)[0]
     else:
-        for block in sweeps(out, n * c):
-            _extreme_block(runs, kernel, geometry, better, block, best[block], tap[block])
+        run(
+            lambda block: _extreme_block(runs, kernel, geometry, better, block, best[block], tap[block]),
+            sweeps(out, n * c),
+        )
     return channels_second(best.reshape(*out, n, c)), channels_second(tap.reshape(*out, n, c))
 
 
@@ -85,13 +87,29 @@ def _worst(dtype: np.dtype, better: Any) -> Any:
     return np.iinfo(dtype).min if better is np.maximum else np.iinfo(dtype).max
 
 
+def _winners(taps: Array, kernel: Sizes, geometry: Geometry, sizes: Sizes) -> Iterator[tuple[Sizes, Array]]:
+    """For each row of windows, its place and where in x (*sizes, run), flattened, their winners lie.
+
+    That is where its window begins, a sum over the axes, and from there a number for its tap.
+    """
+    run = taps.shape[-1]
+    steps = [prod(sizes[axis + 1 :]) * run for axis in range(len(sizes))]
+    along = list(geometry.along(kernel, taps.shape[:-1], steps))
+    *begins, within = [(np.arange(o) * s - lo) * step for _, o, step, s, (lo, _), _ in along]
+    offsets = reduce(np.add.outer, [np.arange(k) * d * step for k, _, step, _, _, d in along]).ravel()
+    in_row = np.add.outer(within, np.arange(run))
+    for row in np.ndindex(taps.shape[:-2]):
+        places = (offsets + sum(begin[i] for begin, i in zip(begins, row, strict=True))).take(taps[row])
+        places += in_row
+        yield row, places
+
+
 def pool_gather(x: Array, tap: Array, kernel: Sizes, geometry: Geometry) -> Array:
     """From each window of x (N, C, *spatial), the element at its tap (N, C, *out)."""
-    runs, taps = as_runs(pixels_first(x)), as_runs(pixels_first(tap))
-    out = np.zeros(taps.shape, x.dtype)
-    for block in sweeps(taps.shape[:-1], taps.shape[-1]):
-        for number, inside, source in meetings(kernel, x.shape[2:], block, geometry):
-            bits(out[block])[inside] |= chosen(runs[source], taps[block][inside] == number)
+    flat, taps = pixels_first(x).reshape(-1), as_runs(pixels_first(tap))
+    out = np.empty(taps.shape, x.dtype)
+    for row, places in _winners(taps, kernel, geometry, x.shape[2:]):
+        out[row] = flat.take(places)
     return channels_second(out.reshape(*tap.shape[2:], *tap.shape[:2]))
 
 
@@ -99,16 +117,11 @@ def pool_scatter(g: Array, tap: Array, kernel: Sizes, geometry: Geometry, shape:
     """Zeros of this shape, with g (N, C, *out) added to each window at its tap (N, C, *out)."""
     runs, taps = as_runs(pixels_first(g)), as_runs(pixels_first(tap))
     runs = runs.astype(accumulator(runs), copy=False)
-    total = np.zeros((*shape[2:], shape[0] * shape[1]), runs.dtype)
-    apart = all(s > d * (k - 1) for k, s, d in zip(kernel, geometry.stride, geometry.dilation, strict=True))
-    for block in sweeps(taps.shape[:-1], taps.shape[-1]):
-        for number, inside, source in meetings(kernel, shape[2:], block, geometry):
-            won = taps[block][inside] == number
-            if apart:  # no element lies in two windows
-                chosen(runs[block][inside], won, out=bits(total)[source])
-            else:
-                total[source] += chosen(runs[block][inside], won).view(total.dtype)
-    return channels_second(total.reshape(*shape[2:], *shape[:2])).astype(g.dtype, copy=False)
+    total = np.zeros((*shape[2:], *shape[:2]), runs.dtype)
+    flat = total.reshape(-1)
+    for row, places in _winners(taps, kernel, geometry, shape[2:]):
+        np.add.at(flat, places.reshape(-1), runs[row].reshape(-1))
+    return channels_second(total).astype(g.dtype, copy=False)
 
 
 def _divide(total: Array, divisor: Any) -> None:

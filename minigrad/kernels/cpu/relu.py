@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigrad.kernels.cpu.memory import Array
+from minigrad.kernels.cpu.memory import SWEEP, Array, cuts
+from minigrad.threads import run
 
 ROW = 1 << 13  # numbers that meet a row of zeros at once: it stays in the nearest cache
 
@@ -18,6 +19,7 @@ def relu(x: Array) -> Array:
         return np.maximum(x, 0, out=out)
     values, results, whole = x.ravel("K"), out.ravel("K"), x.size - x.size % ROW
     zeros = np.zeros(ROW, x.dtype)
-    np.maximum(values[:whole].reshape(-1, ROW), zeros, out=results[:whole].reshape(-1, ROW))
+    rows, parts = values[:whole].reshape(-1, ROW), results[:whole].reshape(-1, ROW)
+    run(lambda some: np.maximum(rows[some], zeros, out=parts[some]), cuts(len(rows), SWEEP // ROW))
     np.maximum(values[whole:], zeros[: x.size - whole], out=results[whole:])
     return out

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.backend import order_of
-from minigrad.kernels.cpu.memory import Array, accumulator, blocks
+from minigrad.kernels.cpu.memory import Array, Block, accumulator, blocks
+from minigrad.threads import run, serial_blas
 
 # Elements: several sweeps over the blocks of four or five arrays stay in the cache, and a call for each costs little.
 BLOCK = 1 << 16
@@ -19,6 +20,7 @@ BLOCK = 1 << 16
 np.empty(1 << 24, np.uint8)
 
 
+@serial_blas
 def update(formula: Callable, arrays: dict[str, Array], numbers: dict[str, Any], norms: int = 0) -> Any:
     """Call a formula for blocks of the arrays, which it changes in place.
 
@@ -37,8 +39,10 @@ def update(formula: Callable, arrays: dict[str, Array], numbers: dict[str, Any],
         arrays = {name: a.transpose(order) for name, a in arrays.items()}
     if all(a.flags.c_contiguous for a in arrays.values()):
         arrays = {name: a.reshape(-1) for name, a in arrays.items()}
-    sums = [0.0] * norms
-    for block in blocks(arrays["p"].shape, BLOCK):
+    squares: dict[int, list[float]] = {}
+
+    def step(numbered: tuple[int, Block]) -> None:
+        number, block = numbered
         parts = {name: a[block] for name, a in arrays.items()}
         target = parts["p"]
         parts["p"] = target.astype(dtype, copy=False)
@@ -47,6 +51,8 @@ def update(formula: Callable, arrays: dict[str, Array], numbers: dict[str, Any],
         found = formula(**parts, **numbers)
         if parts["p"] is not target:
             target[...] = parts["p"]
-        for i, values in enumerate(found or ()):
-            sums[i] += float(np.dot(values.ravel(), values.ravel()))
-    return tuple(map(sqrt, sums)) if norms else None
+        if norms:
+            squares[number] = [float(np.dot(values.ravel(), values.ravel())) for values in found]
+
+    run(step, enumerate(blocks(arrays["p"].shape, BLOCK)))
+    return tuple(sqrt(sum(squares[i][k] for i in range(len(squares)))) for k in range(norms)) if norms else None

@@ -28,16 +28,18 @@ Gregg, "Error analysis and improving the accuracy of Winograd convolution for de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
+from itertools import pairwise
 from math import prod
 from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
-from numpy.polynomial.polynomial import polyfromroots
 
 from minigrad.kernels.cpu.cost import KERNELS, Case, Cost
-from minigrad.kernels.cpu.memory import Array, Sizes, accumulator, as_runs, workspace
+from minigrad.kernels.cpu.memory import Array, Memory, Sizes, accumulator, as_runs, cuts, workspace
+from minigrad.threads import run
 from minigrad.window import Geometry, Pairs
 
 BLOCK = 1 << 20  # numbers in V and M of one block of tiles, 4 MiB of float32: beyond, they leave the cache
@@ -47,7 +49,12 @@ ROWS = 128  # rows of a block at least: with fewer, reading U takes longer than 
 PRODUCT, FILTER, CALLS, ROW = 0.0285, 1.2, 110_000, 18_000
 TRANSFORMS = {"forward": (0.83, 0.63), "input gradient": (1.4, 0.67), "weight gradient": (0.75, 0.64)}
 SLICE = 1 << 13  # numbers of a plane of U that are transformed at once, so that both steps stay in the cache
-PARTS = 1 << 18  # numbers of U whose gradients are added up at once, in the cache
+PARTS = 1 << 18  # numbers of U that are made, or whose gradients are added up, at once: they stay in the cache
+# How threads share a block. Each piece of work should take some 50 microseconds, to wake a thread for it takes 10.
+STRIPS = 8  # pieces of a block that are transformed, at most
+LEAST = 1 << 15  # numbers of V and M in a piece
+RUN = 1 << 10  # numbers of a run in a piece; with 256, transforms take 1.3 times as long
+PRODUCTS = 1 << 21  # multiply-adds in a piece
 
 
 # ---- the matrices of one axis ---------------------------------------------------------------------------------------
@@ -71,9 +78,9 @@ def toom_cook(m: int, r: int, points: tuple[float, ...]) -> tuple[Array, Array, 
         others = [q for q in points if q != p]
         at[:, i] = p ** np.arange(m)
         g[i] = p ** np.arange(r) / prod(p - q for q in others)
-        bt[i, : n - 1] = polyfromroots(others)
+        bt[i, : n - 1] = np.poly1d(others, r=True).coeffs[::-1]
     at[-1, -1] = g[-1, -1] = 1
-    bt[-1] = polyfromroots(points)
+    bt[-1] = np.poly1d(points, r=True).coeffs[::-1]
     return bt, g, at
 
 
@@ -146,11 +153,24 @@ class Block(NamedTuple):
         return (self.r1 - self.r0) * (self.c1 - self.c0)
 
 
+class Strip(NamedTuple):
+    """What a thread transforms of a block: tile columns c0 .. c1, and one of some parts of each run."""
+
+    c0: int
+    c1: int
+    part: int
+    parts: int
+
+    def of(self, run: int) -> slice:
+        """Its part of a run."""
+        return slice(run * self.part // self.parts, run * (self.part + 1) // self.parts)
+
+
 class Tiles:
     """The tiles of one convolution, its buffers, and the transforms of a block of tiles.
 
     x is (H, W, N*C) and y (OH, OW, N*K), both contiguous; tiles read `inputs` rows and columns of x with its padding,
-    `step` apart.
+    `step` apart. Threads share the work on a block: the transforms by strips, the products by points.
     """
 
     def __init__(
@@ -172,10 +192,10 @@ class Tiles:
         self.rows, self.columns = (-(-o // form.outputs) for o in out)
         shape = self.height, self.width = _block_shape(self.rows, self.columns, n, form.points**2 * (c + k))
         self.several = shape != (self.rows, self.columns)
-        self.lines, self.room = _room(form, shape, n, c, k, self.several, wanted)
+        self.room = _room(form, shape, n, c, k, self.several, wanted)
         self.buffers: dict[str, Array] = {}
 
-    def lend(self, memory: Callable[[Sizes, np.dtype], Array]) -> None:
+    def lend(self, memory: Memory) -> None:
         """Take the buffers out of a workspace."""
         flat, start = memory((sum(self.room.values()),), self.dtype), 0
         for name, size in self.room.items():
@@ -187,6 +207,29 @@ class Tiles:
         for r in range(0, self.rows, self.height):
             for c in range(0, self.columns, self.width):
                 yield Block(r, min(r + self.height, self.rows), c, min(c + self.width, self.columns))
+
+    def strips(self, block: Block) -> list[Strip]:
+        """A block in strips: parts of the runs where these are long, else columns, whose borders are read twice."""
+        numbers = self.form.points**2 * block.tiles * self.n * (self.c + self.k)
+        most, columns = min(STRIPS, numbers // LEAST), block.c1 - block.c0
+        if (count := min(most, self.n * min(self.c, self.k) // RUN)) > 1:
+            return [Strip(block.c0, block.c1, i, count) for i in range(count)]
+        count = max(1, min(most, columns // 4))
+        cuts = [block.c0 + columns * i // count for i in range(count + 1)]
+        return [Strip(*pair, 0, 1) for pair in pairwise(cuts)]
+
+    def scratch(self, wanted: set[str]) -> int:
+        """How many numbers a thread needs for itself."""
+        form, size = self.form, self.c * self.k
+        strip = max(self.strips(next(self.blocks())), key=lambda strip: strip.c1 - strip.c0)
+        columns = (strip.c1 - strip.c0) * form.step + form.inputs - form.step
+        line = form.points * columns * self.n * max(self.c, self.k) // strip.parts
+        if self.several:
+            half = form.points * form.taps * min(size, SLICE)
+            return max(line, half, max(PARTS, size) if "dw" in wanted else 0)
+        lines = self.some_lines()[0].stop
+        half = lines * form.taps * min(size, SLICE)
+        return max(line, lines * form.points * size) + (half if wanted & {"y", "dx"} else 0)
 
     def part(self, name: str, *shape: int) -> Array:
         """The beginning of a buffer."""
@@ -211,53 +254,73 @@ class Tiles:
 
     def x_to_v(self, x: Array, block: Block) -> None:
         """V = Bt x B for each tile: along H from x into a line of columns, along W from there into V."""
-        form, run, count = self.form, x.shape[2], block.c1 - block.c0
-        length = (count - 1) * form.step + form.inputs
-        lo, hi, columns = self.inside(1, block.c0 * form.step, length)
-        line = self.part("line", form.points, length, run)
-        line[:, :lo] = 0
-        line[:, hi:] = 0
-        windows = as_strided(
-            line,
-            (form.points, count, form.inputs, run),
-            (line.strides[0], line.strides[1] * form.step, *line.strides[1:]),
-        )
-        v = self.planes("v", block, run)
-        for i, r in enumerate(range(block.r0, block.r1)):
-            first, last, rows = self.inside(0, r * form.step, form.inputs)
-            _along_rows(self.bt[:, first:last], x[rows, columns], line[:, lo:hi])
-            np.matmul(self.bt, windows, out=v[:, :, i].swapaxes(1, 2))
+        form, planes = self.form, self.planes("v", block, x.shape[2])
+
+        def transform(strip: Strip) -> None:
+            some, count = strip.of(x.shape[2]), strip.c1 - strip.c0
+            length = (count - 1) * form.step + form.inputs
+            lo, hi, columns = self.inside(1, strip.c0 * form.step, length)
+            v = planes[:, :, :, strip.c0 - block.c0 : strip.c1 - block.c0, some]
+            with workspace() as memory:
+                line = memory((form.points, length, some.stop - some.start), self.dtype)
+                line[:, :lo] = 0
+                line[:, hi:] = 0
+                windows = as_strided(
+                    line,
+                    (form.points, count, form.inputs, line.shape[2]),
+                    (line.strides[0], line.strides[1] * form.step, *line.strides[1:]),
+                )
+                for i, r in enumerate(range(block.r0, block.r1)):
+                    first, last, rows = self.inside(0, r * form.step, form.inputs)
+                    _along_rows(self.bt[:, first:last], x[rows, columns, some], line[:, lo:hi])
+                    np.matmul(self.bt, windows, out=v[:, :, i].swapaxes(1, 2))
+
+        run(transform, self.strips(block))
 
     def m_to_y(self, y: Array, block: Block, bias: Array | None) -> None:
         """y = At M A for each tile, as far as y reaches, and a run of bias."""
-        form, run = self.form, y.shape[2]
-        line, columns = self.outputs_line(block, run)
-        m = self.planes("m", block, run)
-        for i, r in enumerate(range(block.r0, block.r1)):
-            np.matmul(self.at, m[:, :, i].swapaxes(1, 2), out=line)
-            target = y[r * form.outputs : (r + 1) * form.outputs, columns]
-            flat = line.reshape(form.points, -1, run)
-            _along_rows(self.at[: len(target)], flat[:, : target.shape[1]], target)
-            if bias is not None:
-                target += bias
+        m, size = self.planes("m", block, y.shape[2]), self.form.outputs
+
+        def transform(strip: Strip) -> None:
+            some, columns = strip.of(y.shape[2]), self.outputs(strip)
+            with workspace() as memory:
+                line, flat = self.outputs_line(memory, strip, some)
+                for i, r in enumerate(range(block.r0, block.r1)):
+                    tiles = m[:, :, i, strip.c0 - block.c0 : strip.c1 - block.c0, some]
+                    np.matmul(self.at, tiles.swapaxes(1, 2), out=line)
+                    target = y[r * size : (r + 1) * size, columns, some]
+                    _along_rows(self.at[: len(target)], flat[:, : target.shape[1]], target)
+                    if bias is not None:
+                        target += bias[some]
+
+        run(transform, self.strips(block))
 
     def g_to_m(self, g: Array, block: Block) -> None:
         """The adjoint of `m_to_y`: dM = A g At."""
-        form, run = self.form, g.shape[2]
-        line, columns = self.outputs_line(block, run)
-        flat = line.reshape(form.points, -1, run)
-        flat[:, columns.stop - columns.start :] = 0
-        m = self.planes("m", block, run)
-        for i, r in enumerate(range(block.r0, block.r1)):
-            source = g[r * form.outputs : (r + 1) * form.outputs, columns]
-            _along_rows(self.a[:, : len(source)], source, flat[:, : source.shape[1]])
-            np.matmul(self.a, line, out=m[:, :, i].swapaxes(1, 2))
+        m, size = self.planes("m", block, g.shape[2]), self.form.outputs
 
-    def outputs_line(self, block: Block, run: int) -> tuple[Array, slice]:
-        """A line as (points, tile columns, outputs, run), and the columns of y that belong to it."""
-        m = self.form.outputs
-        line = self.part("line", self.form.points, block.c1 - block.c0, m, run)
-        return line, slice(block.c0 * m, min(block.c1 * m, self.out[1]))
+        def transform(strip: Strip) -> None:
+            some, columns = strip.of(g.shape[2]), self.outputs(strip)
+            with workspace() as memory:
+                line, flat = self.outputs_line(memory, strip, some)
+                flat[:, columns.stop - columns.start :] = 0
+                for i, r in enumerate(range(block.r0, block.r1)):
+                    source = g[r * size : (r + 1) * size, columns, some]
+                    _along_rows(self.a[:, : len(source)], source, flat[:, : source.shape[1]])
+                    tiles = m[:, :, i, strip.c0 - block.c0 : strip.c1 - block.c0, some]
+                    np.matmul(self.a, line, out=tiles.swapaxes(1, 2))
+
+        run(transform, self.strips(block))
+
+    def outputs(self, strip: Strip) -> slice:
+        """The columns of y that belong to a strip."""
+        return slice(strip.c0 * self.form.outputs, min(strip.c1 * self.form.outputs, self.out[1]))
+
+    def outputs_line(self, memory: Memory, strip: Strip, some: slice) -> tuple[Array, Array]:
+        """A line as (points, tile columns, outputs, run), and as (points, columns, run)."""
+        p, size, length = self.form.points, self.form.outputs, some.stop - some.start
+        line = memory((p, strip.c1 - strip.c0, size, length), self.dtype)
+        return line, line.reshape(p, -1, length)
 
     def v_to_dx(self, dx: Array, block: Block, carry: Array) -> None:
         """The adjoint of `x_to_v`: B dV Bt of each tile, added up where tiles overlap.
@@ -265,34 +328,53 @@ class Tiles:
         Blocks come row by row. Columns that a block shares with the next one wait in `carry`; to the rows that it
         shares with the tiles above, a tile adds.
         """
-        form, run, count = self.form, dx.shape[2], block.c1 - block.c0
+        form, length, count = self.form, dx.shape[2], block.c1 - block.c0
         step, shared = form.step, form.inputs - form.step
         done = count * step  # columns that no later block adds to
-        last = block.c1 == self.columns
-        lo, hi, columns = self.inside(1, block.c0 * step, done + shared if last else done)
-        line = self.part("line", form.points, done + shared, run)
-        own = line[:, :done].reshape(form.points, count, step, run)
-        over = self.part("over", form.points, count, shared, run)
-        v = self.planes("v", block, run)
-        for i, r in enumerate(range(block.r0, block.r1)):
-            tiles = v[:, :, i].swapaxes(1, 2)
-            np.matmul(self.b[:step], tiles, out=own)
-            np.matmul(self.b[step:], tiles, out=over)
-            line[:, done:] = 0
-            for j in range(shared):
-                line[:, step + j :: step][:, :count] += over[:, :, j]
-            if block.c0:
-                line[:, :shared] += carry
-            if not last:
-                carry[...] = line[:, done:]
-            first, stop, rows = self.inside(0, r * step, form.inputs)
-            split = min(max(first, shared), stop) if r else first  # rows before have values already
+        line = self.part("line", form.points, done + shared, length)
+        own = line[:, :done].reshape(form.points, count, step, length)
+        over = self.part("over", form.points, count, shared, length)
+        v = self.planes("v", block, length)
+
+        def along_columns(row: int, strip: Strip) -> None:
+            """Along W, from V into the line, and what reaches into the next tiles apart from it."""
+            some, columns = strip.of(length), slice(strip.c0 - block.c0, strip.c1 - block.c0)
+            tiles = v[:, :, row - block.r0, columns, some].swapaxes(1, 2)
+            np.matmul(self.b[:step], tiles, out=own[:, columns, :, some])
+            np.matmul(self.b[step:], tiles, out=over[:, columns, :, some])
+
+        def along_rows(row: int, strip: Strip) -> None:
+            """Put the line together, and along H from there into dx."""
+            some, c0, c1 = strip.of(length), strip.c0 - block.c0, strip.c1 - block.c0
+            rest = shared if strip.c1 == block.c1 else 0
+            part = line[:, c0 * step : c1 * step + rest, some]
+            if rest:
+                part[:, part.shape[1] - rest :] = 0
+            for j in range(shared):  # the tile before c0 - ahead reaches into tile c0 with its columns from j on
+                ahead = 1 + j // step
+                t0, t1 = max(0, c0 - ahead), count if rest else c1 - ahead
+                at = (t0 - c0 + 1) * step + j
+                part[:, at::step][:, : t1 - t0] += over[:, t0:t1, j, some]
+            if block.c0 and not c0:
+                part[:, :shared] += carry[..., some]
+            if rest and block.c1 < self.columns:
+                carry[..., some] = part[:, part.shape[1] - rest :]
+                rest = 0
+            lo, hi, columns = self.inside(1, strip.c0 * step, (c1 - c0) * step + rest)
+            first, stop, rows = self.inside(0, row * step, form.inputs)
+            split = min(max(first, shared), stop) if row else first  # rows before have values already
             at = rows.start + split - first
-            _along_rows(self.b[split:stop], line[:, lo:hi], dx[at : rows.stop, columns])
+            _along_rows(self.b[split:stop], part[:, lo:hi], dx[at : rows.stop, columns, some])
             if split > first:
-                more = self.part("over", split - first, hi - lo, run)
-                _along_rows(self.b[first:split], line[:, lo:hi], more)
-                dx[rows.start : at, columns] += more
+                with workspace() as memory:
+                    more = memory((split - first, hi - lo, part.shape[2]), self.dtype)
+                    _along_rows(self.b[first:split], part[:, lo:hi], more)
+                    dx[rows.start : at, columns, some] += more
+
+        strips = self.strips(block)
+        for row in range(block.r0, block.r1):
+            run(partial(along_columns, row), strips)
+            run(partial(along_rows, row), strips)
 
     def carry(self) -> Array:
         """Room for the columns that two blocks share."""
@@ -307,81 +389,107 @@ class Tiles:
         dx[max(0, bottom) :] = 0
         dx[:, max(0, right) :] = 0
 
-    def some_points(self) -> Iterator[tuple[slice, slice]]:
-        """Lines of points, of which U is in memory at once, and the points in them."""
-        for start in range(0, self.form.points, self.lines):
-            stop = min(start + self.lines, self.form.points)
-            yield slice(start, stop), slice(start * self.form.points, stop * self.form.points)
+    def some_points(self) -> list[slice]:
+        """Points that a thread multiplies at once."""
+        rows = self.height * self.width * self.n
+        return cuts(self.form.points**2, max(1, PRODUCTS // max(1, rows * self.c * self.k)))
 
-    def w_to_u(self, w: Array, lines: slice) -> Array:
-        """U = G w Gt for each pair of channels, at some lines of points: w (taps, taps, C*K) to (points, C, K)."""
-        p, r, size = self.form.points, self.form.taps, self.c * self.k
-        count = lines.stop - lines.start
-        u = self.part("u", count, p, size)
-        for some in _slices(size):
-            half = self.part("line", count, r, some.stop - some.start)
+    def some_lines(self) -> list[slice]:
+        """Lines of points, of which U stays in the cache."""
+        return cuts(self.form.points, max(1, PARTS // max(1, self.form.points * self.c * self.k)))
+
+    def points(self, lines: slice) -> slice:
+        """The points in some lines."""
+        return slice(lines.start * self.form.points, lines.stop * self.form.points)
+
+    def w_to_u(self, w: Array, lines: slice, some: slice, u: Array) -> None:
+        """U = G w Gt for some pairs of channels, some lines of points: w (taps, taps, C*K) to (lines, points, C*K)."""
+        with workspace() as memory:
+            half = memory((len(u), self.form.taps, some.stop - some.start), self.dtype)
             np.matmul(self.g[lines], w[:, :, some].swapaxes(0, 1), out=half.swapaxes(0, 1))
             np.matmul(self.g, half, out=u[:, :, some])
-        return u.reshape(count * p, self.c, self.k)
 
     def products(self, a: Array, w: Array, out: Array, transposed: bool, first: bool) -> None:
-        """out = a U or, transposed, a Ut; U is made of w, unless it is still there from the first block."""
-        for lines, points in self.some_points():
-            if first or self.lines < self.form.points:
-                u = self.w_to_u(w, lines)
-            else:
-                u = self.part("u", self.form.points**2, self.c, self.k)
+        """out = a U or, transposed, a Ut. U is made of w for the first of several blocks.
+
+        With one block, U is made and used for some points at a time, so that it never leaves the cache.
+        """
+        p, size = self.form.points, self.c * self.k
+
+        def multiply(points: slice, u: Array) -> None:
             np.matmul(a[points], u.swapaxes(1, 2) if transposed else u, out=out[points])
+
+        def make_and_multiply(lines: slice) -> None:
+            with workspace() as memory:
+                u = memory((lines.stop - lines.start, p, size), self.dtype)
+                for some in cuts(size, SLICE):
+                    self.w_to_u(w, lines, some, u)
+                multiply(self.points(lines), u.reshape(-1, self.c, self.k))
+
+        if not self.several:
+            run(make_and_multiply, self.some_lines())
+            return
+        u = self.part("u", p, p, size)
+        if first:
+            run(lambda some: self.w_to_u(w, slice(0, p), some, u), cuts(size, SLICE))
+        matrices = u.reshape(p * p, self.c, self.k)
+        run(lambda points: multiply(points, matrices[points]), self.some_points())
 
     def gradient_products(self, v: Array, m: Array, first: bool) -> None:
         """dU += Vt dM; with one block, the first half of `u_to_dw` too, while these points are in the cache."""
-        vt = v.swapaxes(1, 2)
-        for lines, points in self.some_points():
-            du = self.part("du", points.stop - points.start, self.c, self.k)
-            if first:
+        p, size, vt = self.form.points, self.c * self.k, v.swapaxes(1, 2)
+
+        def multiply_and_transform(lines: slice) -> None:
+            points, half = self.points(lines), self.halves()[lines]
+            with workspace() as memory:
+                du = memory((points.stop - points.start, self.c, self.k), self.dtype)
                 np.matmul(vt[points], m[points], out=du)
-            else:
-                self.add_products(vt, m, du)
-            if not self.several:
-                half = self.halves()[lines]
-                du = du.reshape(len(half), self.form.points, -1)
-                for some in _slices(self.c * self.k):
+                du = du.reshape(len(half), p, size)
+                for some in cuts(size, SLICE):
                     np.matmul(self.gt, du[:, :, some], out=half[:, :, some])
 
-    def add_products(self, vt: Array, m: Array, du: Array) -> None:
-        """dU += Vt dM, some points at a time, so that a sum is made while its parts are in the cache."""
-        count = max(1, PARTS // (self.c * self.k))
-        for start in range(0, len(du), count):
-            some = slice(start, start + count)
-            part = self.part("part", len(du[some]), self.c, self.k)
-            np.matmul(vt[some], m[some], out=part)
-            du[some] += part
+        def multiply_and_add(points: slice) -> None:
+            with workspace() as memory:
+                part = memory(du[points].shape, self.dtype)
+                np.matmul(vt[points], m[points], out=part)
+                du[points] += part
+
+        if not self.several:
+            run(multiply_and_transform, self.some_lines())
+            return
+        du = self.part("du", p * p, self.c, self.k)
+        if first:
+            run(lambda points: np.matmul(vt[points], m[points], out=du[points]), self.some_points())
+        else:  # some points at a time, so that a sum is made while its parts are in the cache
+            run(multiply_and_add, cuts(p * p, max(1, PARTS // size)))
 
     def halves(self) -> Array:
         """Gt dU, (points, taps, C*K)."""
-        return self.part("part", self.form.points, self.form.taps, self.c * self.k)
+        return self.part("half", self.form.points, self.form.taps, self.c * self.k)
 
     def u_to_dw(self, dw: Array) -> None:
         """The adjoint of `w_to_u`: dw = Gt dU G."""
-        p, r, size = self.form.points, self.form.taps, self.c * self.k
-        for some in _slices(size):
-            if self.several:
-                half = self.part("line", p, r, some.stop - some.start)
-                np.matmul(self.gt, self.part("du", p, p, size)[:, :, some], out=half)
-            else:
-                half = self.halves()[:, :, some]
-            np.matmul(self.gt, half.swapaxes(0, 1), out=dw[:, :, some].swapaxes(0, 1))
+        p, size = self.form.points, self.c * self.k
 
+        def transform(some: slice) -> None:
+            with workspace() as memory:
+                if self.several:
+                    half = memory((p, self.form.taps, some.stop - some.start), self.dtype)
+                    np.matmul(self.gt, self.part("du", p, p, size)[:, :, some], out=half)
+                else:
+                    half = self.halves()[:, :, some]
+                np.matmul(self.gt, half.swapaxes(0, 1), out=dw[:, :, some].swapaxes(0, 1))
 
-def _slices(size: int) -> Iterator[slice]:
-    """Cuts of a plane of U."""
-    for start in range(0, size, SLICE):
-        yield slice(start, min(start + SLICE, size))
+        run(transform, cuts(size, SLICE))
 
 
 def _along_rows(matrix: Array, rows: Array, out: Array) -> None:
-    """out[i] = sum_j matrix[i, j] rows[j], for rows (j, columns, run) that are contiguous each, in slices."""
-    size = rows.shape[1] * rows.shape[2]
+    """out[i] = sum_j matrix[i, j] rows[j], for rows (j, columns, run): in slices where they are contiguous."""
+    _, columns, length = rows.shape
+    if not rows[:1].flags.c_contiguous or not out[:1].flags.c_contiguous:
+        np.matmul(matrix, rows.swapaxes(0, 1), out=out.swapaxes(0, 1))
+        return
+    size = columns * length
     source, target = rows.reshape(len(rows), size), out.reshape(len(out), size)
     count = size // SLICE
     whole = count * SLICE
@@ -401,24 +509,19 @@ def _block_shape(rows: int, columns: int, n: int, numbers: int) -> tuple[int, in
     return 1, -(-columns // count)  # of about equal width
 
 
-def _room(form: Form, shape: Sizes, n: int, c: int, k: int, several: bool, wanted: set[str]) -> tuple[int, dict]:
-    """Lines of points that are in U at once, and how many numbers each buffer holds, for blocks of this shape.
-
-    With one block, U is made and used for some points at a time, so that it never leaves the cache.
-    """
+def _room(form: Form, shape: Sizes, n: int, c: int, k: int, several: bool, wanted: set[str]) -> dict[str, int]:
+    """How many numbers each buffer holds that the steps of a block of this shape share."""
     p, size, tiles = form.points, c * k, prod(shape) * n
-    lines = p if several else min(p, max(1, PARTS // max(1, p * size)))
-    width = shape[1] * max(form.step, form.inputs - form.step) + form.inputs
-    line = p * max(width * n * max(c, k), form.taps * SLICE)
-    room = {"v": p * p * tiles * c, "m": p * p * tiles * k, "line": line}
-    if wanted & {"y", "dx"}:
-        room["u"] = lines * p * size
+    room = {"v": p * p * tiles * c, "m": p * p * tiles * k}
+    if several and wanted & {"y", "dx"}:
+        room["u"] = p * p * size
     if "dx" in wanted:
-        room["over"] = line
+        shared = form.inputs - form.step
+        room["line"] = p * (shape[1] * form.step + shared) * n * c
+        room["over"] = p * shape[1] * shared * n * c
     if "dw" in wanted:
-        room["du"] = lines * p * size
-        room["part"] = min(p * p * size, max(PARTS, size)) if several else p * form.taps * size
-    return lines, room
+        room.update({"du": p * p * size} if several else {"half": p * form.taps * size})
+    return room
 
 
 # ---- the kernels ----------------------------------------------------------------------------------------------------
@@ -450,10 +553,10 @@ class Winograd:
         products = planes * tiles * case.c * case.k
         image, result = TRANSFORMS[case.kernel]
         time = products * PRODUCT + v * image + m * result + u * FILTER + CALLS + ROW * rows
-        shape = _block_shape(rows, columns, case.n, planes * (case.c + case.k))
         wanted = {dict(zip(KERNELS, ("y", "dx", "dw"), strict=True))[case.kernel]}
-        _, room = _room(self.form, shape, case.n, case.c, case.k, shape != (rows, columns), wanted)
-        return Cost(groups * time, groups * products, sum(room.values()))
+        sizes = (case.sizes, case.out, case.geometry.padding, case.n, case.c, case.k)
+        layer = Tiles(self.form, *sizes, np.dtype(np.float32), wanted)
+        return Cost(groups * time, groups * products, sum(layer.room.values()) + layer.scratch(wanted))
 
     def conv(self, x: Array, w: Array, b: Array | None, geometry: Geometry, y: Array) -> None:
         """The forward pass into y (*out, N, K); x is (*spatial, N, C), w is (K, C/groups, *kernel)."""
