@@ -36,7 +36,7 @@ BOX = 768  # rows of a product of conv_weight: large enough for BLAS, small enou
 # Nanoseconds, see kernels/cpu/cost.py: to copy a number of a window, of a kernel; of the calls of a layer, of a tap.
 COPY, EXCHANGE, CALLS, TAP = 0.5, 0.4, 100_000, 6_000
 # Blocks for threads to share, at least; rows of a product, and multiply-adds, that each must have then.
-PIECES, ROWS, WORTH = 4, 192, 1 << 22
+PIECES, ROWS, WORTH = 4, 192, 1 << 23
 MANY = 2048  # positions whose part of a sum over all of them costs little to add
 BORDER = 4  # times the image, that it may have with its border
 FEW_CHANNELS = 32  # channels: with fewer, runs along the positions are longer than runs along the channels
@@ -81,13 +81,9 @@ class Pixels:
         # To the first of these taps the image begins later. A padding below 0 says so.
         low = (lo - t.start * d for t, _, (lo, _), d in geometry.along(taps))
         padding = tuple((lo, hi) for lo, (_, hi) in zip(low, geometry.padding, strict=True))
-
-        def copy(meeting: tuple[int, Block, Block]) -> None:
-            tap, inside, source = meeting
+        for tap, inside, source in meetings(kernel, self.sizes, block[:-1], geometry._replace(padding=padding)):
             clear_outside(by_tap[tap], inside)
             by_tap[tap][inside] = self.array[(*source, block[-1])]
-
-        run(copy, meetings(kernel, self.sizes, block[:-1], geometry._replace(padding=padding)))
         return columns.reshape(groups, rows, prod(kernel) * c)
 
 

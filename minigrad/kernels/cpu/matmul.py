@@ -9,7 +9,7 @@ from minigrad.threads import run, serial_blas
 
 FEW, COLUMNS = 128, 64  # rows of a small batch; columns of a product with it that BLAS does not copy first
 LARGE = 1 << 20  # numbers, more than the caches hold
-PIECES, SIDE, WORTH = 4, 256, 1 << 22  # of a product: at most; the least rows or columns, and multiply-adds, of a piece
+PIECES, SIDE, WORTH = 4, 256, 1 << 23  # of a product: at most; the least rows or columns, and multiply-adds, of a piece
 
 
 @serial_blas

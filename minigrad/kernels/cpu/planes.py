@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.kernels.cpu.memory import Array, Block, Memory, Sizes
-from minigrad.threads import run
 from minigrad.window import Geometry, input_sizes, out_sizes
 
 Taps = tuple[range, ...]  # of each axis of a kernel
@@ -104,9 +103,6 @@ class Planes:
         kernel, shape = tuple(map(len, taps)), tuple(where.stop - where.start for where in block)
         columns = memory((groups, *kernel, c, *shape), dtype)
         others = tuple(slice(t.start, t.stop) for t in taps[:-1])
-
-        def copy(tap: int) -> None:
-            columns[(*(ALL,) * len(taps), tap - taps[-1].start)] = self.columns(block, others, tap)
-
-        run(copy, taps[-1])
+        for i, tap in enumerate(taps[-1]):
+            columns[(*(ALL,) * len(taps), i)] = self.columns(block, others, tap)
         return columns.reshape(groups, prod(kernel) * c, prod(shape)).swapaxes(1, 2)

@@ -50,11 +50,11 @@ PRODUCT, FILTER, CALLS, ROW = 0.0285, 1.2, 110_000, 18_000
 TRANSFORMS = {"forward": (0.83, 0.63), "input gradient": (1.4, 0.67), "weight gradient": (0.75, 0.64)}
 SLICE = 1 << 13  # numbers of a plane of U that are transformed at once, so that both steps stay in the cache
 PARTS = 1 << 18  # numbers of U that are made, or whose gradients are added up, at once: they stay in the cache
-# How threads share a block. Each piece of work should take some 50 microseconds, to wake a thread for it takes 10.
+# How threads share a block. To hand work out and wait for its end takes 50 microseconds, a piece should take 100.
 STRIPS = 8  # pieces of a block that are transformed, at most
-LEAST = 1 << 15  # numbers of V and M in a piece
+LEAST = 1 << 17  # numbers of V and M in a piece
 RUN = 1 << 10  # numbers of a run in a piece; with 256, transforms take 1.3 times as long
-PRODUCTS = 1 << 21  # multiply-adds in a piece
+PRODUCTS = 1 << 22  # multiply-adds in a piece
 
 
 # ---- the matrices of one axis ---------------------------------------------------------------------------------------
