@@ -29,7 +29,6 @@ Gregg, "Error analysis and improving the accuracy of Winograd convolution for de
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from itertools import pairwise
 from math import prod
 from typing import NamedTuple
@@ -329,56 +328,58 @@ class Tiles:
         shares with the tiles above, a tile adds.
         """
         form, length, count = self.form, dx.shape[2], block.c1 - block.c0
-        step, shared = form.step, form.inputs - form.step
+        step, shared, height = form.step, form.inputs - form.step, block.r1 - block.r0
         done = count * step  # columns that no later block adds to
-        line = self.part("line", form.points, done + shared, length)
-        own = line[:, :done].reshape(form.points, count, step, length)
-        over = self.part("over", form.points, count, shared, length)
+        lines = self.part("lines", height, form.points, done + shared, length)
+        own = lines[:, :, :done].reshape(height, form.points, count, step, length)
+        over = self.part("over", height, form.points, count, shared, length)
         v = self.planes("v", block, length)
 
-        def along_columns(row: int, strip: Strip) -> None:
-            """Along W, from V into the line, and what reaches into the next tiles apart from it."""
+        def along_columns(strip: Strip) -> None:
+            """Along W, from V into lines, and what reaches into the next tiles apart from them."""
             some, columns = strip.of(length), slice(strip.c0 - block.c0, strip.c1 - block.c0)
-            tiles = v[:, :, row - block.r0, columns, some].swapaxes(1, 2)
-            np.matmul(self.b[:step], tiles, out=own[:, columns, :, some])
-            np.matmul(self.b[step:], tiles, out=over[:, columns, :, some])
+            for i in range(height):
+                tiles = v[:, :, i, columns, some].swapaxes(1, 2)
+                np.matmul(self.b[:step], tiles, out=own[i, :, columns, :, some])
+                np.matmul(self.b[step:], tiles, out=over[i, :, columns, :, some])
 
-        def along_rows(row: int, strip: Strip) -> None:
-            """Put the line together, and along H from there into dx."""
+        def along_rows(strip: Strip) -> None:
+            """Put the lines together, and along H from there into dx."""
             some, c0, c1 = strip.of(length), strip.c0 - block.c0, strip.c1 - block.c0
             rest = shared if strip.c1 == block.c1 else 0
-            part = line[:, c0 * step : c1 * step + rest, some]
+            part = lines[:, :, c0 * step : c1 * step + rest, some]
             if rest:
-                part[:, part.shape[1] - rest :] = 0
+                part[:, :, part.shape[2] - rest :] = 0
             for j in range(shared):  # the tile before c0 - ahead reaches into tile c0 with its columns from j on
                 ahead = 1 + j // step
                 t0, t1 = max(0, c0 - ahead), count if rest else c1 - ahead
                 at = (t0 - c0 + 1) * step + j
-                part[:, at::step][:, : t1 - t0] += over[:, t0:t1, j, some]
+                part[:, :, at::step][:, :, : t1 - t0] += over[:, :, t0:t1, j, some]
             if block.c0 and not c0:
-                part[:, :shared] += carry[..., some]
+                part[:, :, :shared] += carry[:height, ..., some]
             if rest and block.c1 < self.columns:
-                carry[..., some] = part[:, part.shape[1] - rest :]
+                carry[:height, ..., some] = part[:, :, part.shape[2] - rest :]
                 rest = 0
             lo, hi, columns = self.inside(1, strip.c0 * step, (c1 - c0) * step + rest)
-            first, stop, rows = self.inside(0, row * step, form.inputs)
-            split = min(max(first, shared), stop) if row else first  # rows before have values already
-            at = rows.start + split - first
-            _along_rows(self.b[split:stop], part[:, lo:hi], dx[at : rows.stop, columns, some])
-            if split > first:
-                with workspace() as memory:
-                    more = memory((split - first, hi - lo, part.shape[2]), self.dtype)
-                    _along_rows(self.b[first:split], part[:, lo:hi], more)
-                    dx[rows.start : at, columns, some] += more
+            for i, row in enumerate(range(block.r0, block.r1)):
+                first, stop, rows = self.inside(0, row * step, form.inputs)
+                split = min(max(first, shared), stop) if row else first  # rows before have values already
+                at = rows.start + split - first
+                _along_rows(self.b[split:stop], part[i, :, lo:hi], dx[at : rows.stop, columns, some])
+                if split > first:
+                    with workspace() as memory:
+                        more = memory((split - first, hi - lo, part.shape[3]), self.dtype)
+                        _along_rows(self.b[first:split], part[i, :, lo:hi], more)
+                        dx[rows.start : at, columns, some] += more
 
         strips = self.strips(block)
-        for row in range(block.r0, block.r1):
-            run(partial(along_columns, row), strips)
-            run(partial(along_rows, row), strips)
+        run(along_columns, strips)
+        run(along_rows, strips)
 
     def carry(self) -> Array:
         """Room for the columns that two blocks share."""
-        return np.empty((self.form.points, self.form.inputs - self.form.step, self.n * self.c), self.dtype)
+        shape = (self.height, self.form.points, self.form.inputs - self.form.step, self.n * self.c)
+        return np.empty(shape, self.dtype)
 
     def clear_unread(self, dx: Array) -> None:
         """Zero what no tile reads."""
@@ -517,8 +518,8 @@ def _room(form: Form, shape: Sizes, n: int, c: int, k: int, several: bool, wante
         room["u"] = p * p * size
     if "dx" in wanted:
         shared = form.inputs - form.step
-        room["line"] = p * (shape[1] * form.step + shared) * n * c
-        room["over"] = p * shape[1] * shared * n * c
+        room["lines"] = p * shape[0] * (shape[1] * form.step + shared) * n * c
+        room["over"] = p * prod(shape) * shared * n * c
     if "dw" in wanted:
         room.update({"du": p * p * size} if several else {"half": p * form.taps * size})
     return room
