@@ -29,6 +29,8 @@ Gregg, "Error analysis and improving the accuracy of Winograd convolution for de
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
+from functools import partial
 from itertools import pairwise
 from math import prod
 from typing import NamedTuple
@@ -49,7 +51,11 @@ PRODUCT, FILTER, CALLS, ROW = 0.0285, 1.2, 110_000, 18_000
 TRANSFORMS = {"forward": (0.83, 0.63), "input gradient": (1.4, 0.67), "weight gradient": (0.75, 0.64)}
 SLICE = 1 << 13  # numbers of a plane of U that are transformed at once, so that both steps stay in the cache
 PARTS = 1 << 18  # numbers of U that are made, or whose gradients are added up, at once: they stay in the cache
-# How threads share a block. To hand work out and wait for its end takes 50 microseconds, a piece should take 100.
+# How threads share a layer: in parts, if it has several blocks and few channels ...
+PARTS = 4  # at most
+WORTH = 1 << 18  # numbers of V and M in a part
+SUMS = 1 << 21  # numbers of dU in all parts together
+# ... else each block. To hand work out and wait for its end takes 50 microseconds, a piece should take 100.
 STRIPS = 8  # pieces of a block that are transformed, at most
 LEAST = 1 << 17  # numbers of V and M in a piece
 RUN = 1 << 10  # numbers of a run in a piece; with 256, transforms take 1.3 times as long
@@ -169,7 +175,8 @@ class Tiles:
     """The tiles of one convolution, its buffers, and the transforms of a block of tiles.
 
     x is (H, W, N*C) and y (OH, OW, N*K), both contiguous; tiles read `inputs` rows and columns of x with its padding,
-    `step` apart. Threads share the work on a block: the transforms by strips, the products by points.
+    `step` apart. Threads share the rows of tiles or, if these are few, the work on a block: the transforms by strips,
+    the products by points.
     """
 
     def __init__(
@@ -191,19 +198,27 @@ class Tiles:
         self.rows, self.columns = (-(-o // form.outputs) for o in out)
         shape = self.height, self.width = _block_shape(self.rows, self.columns, n, form.points**2 * (c + k))
         self.several = shape != (self.rows, self.columns)
-        self.room = _room(form, shape, n, c, k, self.several, wanted)
+        self.parts = _parts(self.rows, self.height, form.points**2 * self.columns * n * (c + k), form, c * k, wanted)
+        self.common, self.own = _room(form, shape, n, c, k, self.several, wanted, len(self.parts))
         self.buffers: dict[str, Array] = {}
+        self.rows_above = 0  # that an earlier part goes through
 
     def lend(self, memory: Memory) -> None:
-        """Take the buffers out of a workspace."""
-        flat, start = memory((sum(self.room.values()),), self.dtype), 0
-        for name, size in self.room.items():
-            self.buffers[name] = flat[start : start + size]
-            start += size
+        """Take what all parts share out of a workspace."""
+        self.buffers.update(_lent(memory, self.common, self.dtype))
 
-    def blocks(self) -> Iterator[Block]:
-        """Row by row."""
-        for r in range(0, self.rows, self.height):
+    def for_part(self, number: int, memory: Memory) -> Tiles:
+        """The same with buffers of its own: for one of the parts."""
+        tiles = copy(self)
+        tiles.rows_above = self.parts[number].start
+        tiles.buffers = self.buffers | _lent(memory, self.own, self.dtype)
+        if "du" in self.buffers:
+            tiles.buffers["du"] = np.split(self.buffers["du"], len(self.parts))[number]
+        return tiles
+
+    def blocks(self, part: range) -> Iterator[Block]:
+        """Those of a part, row by row."""
+        for r in part[:: self.height]:
             for c in range(0, self.columns, self.width):
                 yield Block(r, min(r + self.height, self.rows), c, min(c + self.width, self.columns))
 
@@ -220,7 +235,7 @@ class Tiles:
     def scratch(self, wanted: set[str]) -> int:
         """How many numbers a thread needs for itself."""
         form, size = self.form, self.c * self.k
-        strip = max(self.strips(next(self.blocks())), key=lambda strip: strip.c1 - strip.c0)
+        strip = max(self.strips(next(self.blocks(self.parts[0]))), key=lambda strip: strip.c1 - strip.c0)
         columns = (strip.c1 - strip.c0) * form.step + form.inputs - form.step
         line = form.points * columns * self.n * max(self.c, self.k) // strip.parts
         if self.several:
@@ -321,11 +336,11 @@ class Tiles:
         line = memory((p, strip.c1 - strip.c0, size, length), self.dtype)
         return line, line.reshape(p, -1, length)
 
-    def v_to_dx(self, dx: Array, block: Block, carry: Array) -> None:
+    def v_to_dx(self, dx: Array, block: Block, carry: Array, edge: Array) -> None:
         """The adjoint of `x_to_v`: B dV Bt of each tile, added up where tiles overlap.
 
         Blocks come row by row. Columns that a block shares with the next one wait in `carry`; to the rows that it
-        shares with the tiles above, a tile adds.
+        shares with the tiles above, a tile adds, or to `edge` if those tiles are of another part.
         """
         form, length, count = self.form, dx.shape[2], block.c1 - block.c0
         step, shared, height = form.step, form.inputs - form.step, block.r1 - block.r0
@@ -333,6 +348,8 @@ class Tiles:
         lines = self.part("lines", height, form.points, done + shared, length)
         own = lines[:, :, :done].reshape(height, form.points, count, step, length)
         over = self.part("over", height, form.points, count, shared, length)
+        origin = self.edge(self.rows_above)
+        border = origin + shared if self.rows_above else 0
         v = self.planes("v", block, length)
 
         def along_columns(strip: Strip) -> None:
@@ -370,7 +387,9 @@ class Tiles:
                     with workspace() as memory:
                         more = memory((split - first, hi - lo, part.shape[3]), self.dtype)
                         _along_rows(self.b[first:split], part[i, :, lo:hi], more)
-                        dx[rows.start : at, columns, some] += more
+                        below = max(0, min(at, border) - rows.start)
+                        edge[rows.start - origin :, columns, some][:below] += more[:below]
+                        dx[rows.start + below : at, columns, some] += more[below:]
 
         strips = self.strips(block)
         run(along_columns, strips)
@@ -380,6 +399,22 @@ class Tiles:
         """Room for the columns that two blocks share."""
         shape = (self.height, self.form.points, self.form.inputs - self.form.step, self.n * self.c)
         return np.empty(shape, self.dtype)
+
+    def edge(self, row: int) -> int:
+        """The first row of x that a row of tiles reads."""
+        return row * self.form.step - self.low[0]
+
+    def edges(self, dx: Array) -> Array:
+        """Room for what each part has for rows that the part above it goes through."""
+        shared = self.form.inputs - self.form.step
+        return np.zeros((len(self.parts), shared, *dx.shape[1:]), self.dtype)
+
+    def add_edges(self, dx: Array, edges: Array) -> None:
+        """Put the parts together."""
+        for part, edge in list(zip(self.parts, edges, strict=True))[1:]:
+            start = self.edge(part.start)
+            lo, hi = max(0, start), min(start + len(edge), len(dx))
+            dx[lo:hi] += edge[lo - start : max(lo, hi) - start]
 
     def clear_unread(self, dx: Array) -> None:
         """Zero what no tile reads."""
@@ -410,11 +445,15 @@ class Tiles:
             np.matmul(self.g[lines], w[:, :, some].swapaxes(0, 1), out=half.swapaxes(0, 1))
             np.matmul(self.g, half, out=u[:, :, some])
 
-    def products(self, a: Array, w: Array, out: Array, transposed: bool, first: bool) -> None:
-        """out = a U or, transposed, a Ut. U is made of w for the first of several blocks.
+    def make_u(self, w: Array) -> None:
+        """U for several blocks. With one, it is made and used for some points at a time, and never leaves the cache."""
+        if self.several:
+            p, size = self.form.points, self.c * self.k
+            u = self.part("u", p, p, size)
+            run(lambda some: self.w_to_u(w, slice(0, p), some, u), cuts(size, SLICE))
 
-        With one block, U is made and used for some points at a time, so that it never leaves the cache.
-        """
+    def products(self, a: Array, w: Array, out: Array, transposed: bool) -> None:
+        """out = a U or, transposed, a Ut."""
         p, size = self.form.points, self.c * self.k
 
         def multiply(points: slice, u: Array) -> None:
@@ -430,10 +469,7 @@ class Tiles:
         if not self.several:
             run(make_and_multiply, self.some_lines())
             return
-        u = self.part("u", p, p, size)
-        if first:
-            run(lambda some: self.w_to_u(w, slice(0, p), some, u), cuts(size, SLICE))
-        matrices = u.reshape(p * p, self.c, self.k)
+        matrices = self.part("u", p * p, self.c, self.k)
         run(lambda points: multiply(points, matrices[points]), self.some_points())
 
     def gradient_products(self, v: Array, m: Array, first: bool) -> None:
@@ -476,7 +512,10 @@ class Tiles:
             with workspace() as memory:
                 if self.several:
                     half = memory((p, self.form.taps, some.stop - some.start), self.dtype)
-                    np.matmul(self.gt, self.part("du", p, p, size)[:, :, some], out=half)
+                    du, *others = self.part("du", len(self.parts), p, p, size)[..., some]
+                    for other in others:
+                        du += other
+                    np.matmul(self.gt, du, out=half)
                 else:
                     half = self.halves()[:, :, some]
                 np.matmul(self.gt, half.swapaxes(0, 1), out=dw[:, :, some].swapaxes(0, 1))
@@ -510,19 +549,44 @@ def _block_shape(rows: int, columns: int, n: int, numbers: int) -> tuple[int, in
     return 1, -(-columns // count)  # of about equal width
 
 
-def _room(form: Form, shape: Sizes, n: int, c: int, k: int, several: bool, wanted: set[str]) -> dict[str, int]:
-    """How many numbers each buffer holds that the steps of a block of this shape share."""
+def _parts(rows: int, height: int, numbers: int, form: Form, size: int, wanted: set[str]) -> list[range]:
+    """Rows of tiles, of so many numbers each, in parts: a thread goes through one by itself, and stays in its cache.
+
+    Parts are whole blocks high. Each has a sum of dU of its own, so that with many channels there is only one part; its
+    blocks, one after the other, are then shared out step by step.
+    """
+    count = min(PARTS, -(-rows // height), rows * numbers // WORTH)
+    if "dw" in wanted:
+        count = min(count, SUMS // (form.points**2 * size))
+    blocks = -(-rows // height)
+    borders = [min(rows, blocks * i // max(1, count) * height) for i in range(max(1, count) + 1)]
+    return [range(*pair) for pair in pairwise(borders)]
+
+
+def _room(
+    form: Form, shape: Sizes, n: int, c: int, k: int, several: bool, wanted: set[str], parts: int
+) -> tuple[dict[str, int], dict[str, int]]:
+    """How many numbers each buffer holds, for blocks of this shape: those in common, those that each part has."""
     p, size, tiles = form.points, c * k, prod(shape) * n
-    room = {"v": p * p * tiles * c, "m": p * p * tiles * k}
+    common, own = {}, {"v": p * p * tiles * c, "m": p * p * tiles * k}
     if several and wanted & {"y", "dx"}:
-        room["u"] = p * p * size
+        common["u"] = p * p * size
     if "dx" in wanted:
         shared = form.inputs - form.step
-        room["lines"] = p * shape[0] * (shape[1] * form.step + shared) * n * c
-        room["over"] = p * prod(shape) * shared * n * c
+        own["lines"] = p * shape[0] * (shape[1] * form.step + shared) * n * c
+        own["over"] = p * prod(shape) * shared * n * c
     if "dw" in wanted:
-        room.update({"du": p * p * size} if several else {"half": p * form.taps * size})
-    return room
+        common.update({"du": parts * p * p * size} if several else {"half": p * form.taps * size})
+    return common, own
+
+
+def _lent(memory: Memory, room: dict[str, int], dtype: np.dtype) -> dict[str, Array]:
+    """Buffers out of a workspace."""
+    flat, start, buffers = memory((sum(room.values()),), dtype), 0, {}
+    for name, size in room.items():
+        buffers[name] = flat[start : start + size]
+        start += size
+    return buffers
 
 
 # ---- the kernels ----------------------------------------------------------------------------------------------------
@@ -557,7 +621,7 @@ class Winograd:
         wanted = {dict(zip(KERNELS, ("y", "dx", "dw"), strict=True))[case.kernel]}
         sizes = (case.sizes, case.out, case.geometry.padding, case.n, case.c, case.k)
         layer = Tiles(self.form, *sizes, np.dtype(np.float32), wanted)
-        return Cost(groups * time, groups * products, sum(layer.room.values()) + layer.scratch(wanted))
+        return Cost(groups * time, groups * products, sum((layer.common | layer.own).values()) + layer.scratch(wanted))
 
     def conv(self, x: Array, w: Array, b: Array | None, geometry: Geometry, y: Array) -> None:
         """The forward pass into y (*out, N, K); x is (*spatial, N, C), w is (K, C/groups, *kernel)."""
@@ -569,11 +633,8 @@ class Winograd:
                 runs, out = _runs(x, group, groups, dtype), _target(y, groups, dtype)
                 kernels = _taps_first(w, group, groups, dtype)
                 bias = None if b is None else np.tile(np.split(b, groups)[group], tiles.n)
-                for block in tiles.blocks():
-                    v, m = tiles.matrices(block)
-                    tiles.x_to_v(runs, block)
-                    tiles.products(v, kernels, m, transposed=False, first=block.r0 == block.c0 == 0)
-                    tiles.m_to_y(out, block, bias)
+                tiles.make_u(kernels)
+                run(partial(_forward, tiles, runs, kernels, bias, out), range(len(tiles.parts)))
                 _keep(out, y, group, groups)
 
     def conv_input(self, w: Array, g: Array, geometry: Geometry, dx: Array) -> None:
@@ -593,24 +654,18 @@ class Winograd:
             tiles.lend(memory)
             for group in range(groups):
                 grads = _runs(g, group, groups, dtype)
+                kernels = to_x = edges = runs = None
                 if dx is not None:
                     kernels = _taps_first(w, group, groups, dtype)
                     to_x = _target(dx, groups, dtype)
+                    edges = tiles.edges(to_x)
                     tiles.clear_unread(to_x)
-                    carry = tiles.carry()
+                    tiles.make_u(kernels)
                 if dw is not None:
                     runs = _runs(x, group, groups, dtype)
-                for block in tiles.blocks():
-                    v, m = tiles.matrices(block)
-                    first = block.r0 == block.c0 == 0
-                    tiles.g_to_m(grads, block)
-                    if dw is not None:
-                        tiles.x_to_v(runs, block)
-                        tiles.gradient_products(v, m, first)
-                    if dx is not None:
-                        tiles.products(m, kernels, v, transposed=True, first=first)
-                        tiles.v_to_dx(to_x, block, carry)
+                run(partial(_backward, tiles, runs, kernels, grads, to_x, edges), range(len(tiles.parts)))
                 if dx is not None:
+                    tiles.add_edges(to_x, edges)
                     _keep(to_x, dx, group, groups)
                 if dw is not None:
                     to_w = _target(dw, groups, dtype)
@@ -621,6 +676,33 @@ class Winograd:
         """The tiles of one group; x_shape is (*spatial, N, C), y_shape (*out, N, K)."""
         c, k = x_shape[-1] // geometry.groups, y_shape[-1] // geometry.groups
         return Tiles(self.form, x_shape[:2], y_shape[:2], geometry.padding, x_shape[2], c, k, dtype, wanted)
+
+
+def _forward(tiles: Tiles, x: Array, w: Array, bias: Array | None, y: Array, number: int) -> None:
+    """One of the parts of the forward pass."""
+    with workspace() as memory:
+        mine = tiles.for_part(number, memory)
+        for block in mine.blocks(tiles.parts[number]):
+            v, m = mine.matrices(block)
+            mine.x_to_v(x, block)
+            mine.products(v, w, m, transposed=False)
+            mine.m_to_y(y, block, bias)
+
+
+def _backward(tiles: Tiles, x: Array | None, w: Array, g: Array, dx: Array | None, edges: Array, number: int) -> None:
+    """One of the parts of the way back: to dx if there is one, and to dU if there is x."""
+    with workspace() as memory:
+        mine = tiles.for_part(number, memory)
+        carry = mine.carry()
+        for i, block in enumerate(mine.blocks(tiles.parts[number])):
+            v, m = mine.matrices(block)
+            mine.g_to_m(g, block)
+            if x is not None:
+                mine.x_to_v(x, block)
+                mine.gradient_products(v, m, first=i == 0)
+            if dx is not None:
+                mine.products(m, w, v, transposed=True)
+                mine.v_to_dx(dx, block, carry, edges[number])
 
 
 def _runs(x: Array, group: int, groups: int, dtype: np.dtype) -> Array:
