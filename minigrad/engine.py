@@ -44,6 +44,7 @@ from minigrad.backend import as_array, describe, device_of, in_one_order, lies_i
 from minigrad.contract import REGISTRY, Op, Plan, binder
 from minigrad.gradmode import mode
 from minigrad.tensor import Tensor, wrap
+from minigrad.threads import one_blas_thread
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 
@@ -519,7 +520,7 @@ def _go_back(
                 )
             seed = _seed(y, gradient, name, create_graph)
             seeds[y.node] = seeds[y.node] + seed if y.node in seeds else seed
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), one_blas_thread():  # here for all the rules: each costs a microsecond and more
             found = _propagate(seeds, ends, create_graph if retain_graph is None else retain_graph, create_graph)
     finally:
         mode.recording, mode.autocast = before, casts

@@ -53,14 +53,15 @@ class _Blas:
         with self.lock:
             if self.inside == 0:
                 self.outside = self.get()
-                self.set(1)
+                if self.outside > 1:  # OpenBLAS moves its buffers about: the next product takes 10 microseconds more
+                    self.set(1)
             self.inside += 1
 
     def leave(self) -> None:
         """Who is the last to go puts the number back."""
         with self.lock:
             self.inside -= 1
-            if self.inside == 0:
+            if self.inside == 0 and self.outside > 1:
                 self.set(self.outside)
 
     def forked(self) -> None:
@@ -182,9 +183,10 @@ def get_num_threads() -> int:
 def set_num_threads(n: int) -> None:
     """Use n threads in the kernels of the CPU (convolution, pooling, norms, products, optimizers), and in BLAS.
 
-    Results do not depend on it. The kernels set BLAS to one thread while they run, and back when they are done; what is
-    left to LAPACK (`inv`, `solve`, `cholesky`, ...) runs on BLAS's own n threads. All threads of a program share the
-    setting and the pool. The number is not bounded by that of the cores, but more than those do not help.
+    Results do not depend on it. BLAS has one thread while a kernel runs, and over the whole of a module's call, of
+    `backward()` and of an optimizer's step, and n again when that is done: outside, NumPy's own products and LAPACK
+    (`inv`, `solve`, `cholesky`, ...) run on n threads. All threads of a program share the setting and the pool. The
+    number is not bounded by that of the cores, but more than those do not help.
 
     Args:
         n: at least 1.

@@ -20,6 +20,7 @@ from minigrad.backend import DEVICES, device_of, shape_of
 from minigrad.nn.hooks import Hooks
 from minigrad.nn.parameter import Buffer, Owned, Parameter, Uninitialized
 from minigrad.tensor import RemovableHandle
+from minigrad.threads import one_blas_thread
 
 T = TypeVar("T")
 Kind = TypeVar("Kind", bound=Owned)
@@ -137,7 +138,7 @@ class Module:
             return self._forward(args, kwargs)
         _calls.root = self
         try:
-            with np.errstate(all="ignore"):  # once, outermost: it costs a microsecond
+            with np.errstate(all="ignore"), one_blas_thread():  # once, outermost: each costs a microsecond and more
                 return self._forward(args, kwargs)
         finally:
             _calls.root = _calls.explained = None

@@ -22,6 +22,7 @@ from minigrad import Tensor, asarray, checks, enable_grad, no_grad, xp
 from minigrad.backend import Array
 from minigrad.nn.module import Module
 from minigrad.tensor import wrap
+from minigrad.threads import one_blas_thread
 
 Group = dict[str, Any]
 # What the first schedule of an optimizer leaves in each group, as in PyTorch: the learning rate that it found. The
@@ -117,7 +118,11 @@ class Optimizer(ABC):
                     f"a parameter of shape {p.shape} on {p.device} has a gradient of shape {g.shape} on {g.device}"
                 )
             self._ready(p)
-        with no_grad(), np.errstate(all="ignore"):  # a diverging run shows nan, as everywhere in minigrad
+        with (
+            no_grad(),
+            np.errstate(all="ignore"),
+            one_blas_thread(),
+        ):  # a diverging run shows nan, as everywhere in minigrad
             for group, p, g in moved:
                 self._update(p._array, g._array, self.state.setdefault(p, {}), group)
                 p.version.bump()
