@@ -104,6 +104,45 @@ def test_the_folders_refuse_to_be_imported_under_their_own_name(folder: str) -> 
     assert f"from minigrad import {folder}" in run.stderr
 
 
+def training_table() -> list[str]:
+    """The README's table of whole training steps, from bench/results/train.json."""
+    measured = json.loads((ROOT / "bench" / "results" / "train.json").read_text())
+    names = {"lenet5": "LeNet-5", "resnet18": "ResNet-18", "alexnet": "AlexNet", "vgg16": "VGG-16"}
+    names |= {"googlenet": "GoogLeNet", "resnet50": "ResNet-50"}
+    one, two = (measured["threads"][key] for key in ("1", "2"))
+    lines = [
+        "| network | a step of training | prediction | the same, two threads | memory |",
+        "|---|---|---|---|---|",
+    ]
+    for key, name in names.items():
+        alone = " | ".join(f"{one[key][what]['ratio']:.2f}" for what in ("step", "predict"))
+        both = ", ".join(f"{two[key][what]['ratio']:.2f}" for what in ("step", "predict"))
+        lines.append(f"| {name} | {alone} | {both} | {one[key]['memory']['ratio']:.2f} |")
+    return lines
+
+
+def test_readme_figures_of_training_are_the_measured_ones() -> None:
+    assert "\n".join(training_table()) in README
+
+
+def startup_sentence() -> str:
+    """The README's figures of starting and recording, from bench/results/startup.json."""
+    found = json.loads((ROOT / "bench" / "results" / "startup.json").read_text())
+    imports, calls = found["imports"], found["recording"]
+    core, layers, torch = (imports[name]["cpu ms"] for name in ("minigrad", "minigrad.nn", "torch"))
+    pairs = [calls[mode] for mode in ("recorded", "no_grad")]
+    recorded, unrecorded = (f"{pair['minigrad']:.1f} us (PyTorch {pair['torch']:.1f})" for pair in pairs)
+    return (
+        f"Beyond NumPy, `import minigrad` takes {core:.0f} ms, `minigrad.nn` {layers:.0f}, `torch` {torch:.0f}. A "
+        f"`multiply` of 8x8 arrays takes {recorded} when it is recorded and {unrecorded} under `no_grad`; a node of "
+        f"the graph takes {found['bytes of a node']:.0f} bytes beside its array."
+    )
+
+
+def test_readme_figures_of_startup_are_the_measured_ones() -> None:
+    assert startup_sentence() in README.replace("\n", " ")
+
+
 def conv_table() -> list[str]:
     """The README's table of convolutions, from bench/results/conv.json."""
     measured = json.loads((ROOT / "bench" / "results" / "conv.json").read_text())
