@@ -115,10 +115,10 @@ def pooling(name: str, x: Sizes, kernel: Sizes, fill: Callable = distinct, ceil:
     plain = window(kernel, **options)
     axes = enumerate(zip(y[2:], kernel, strict=True))
     counts = tuple(tuple(1 + (o + axis) % k for o in range(n)) for axis, (n, k) in axes)
-    winners = lambda values: cpu.max_pool(values, kernel, g)[1]  # noqa: E731
+    winners = lambda values: cpu.max_pool(values, kernel, g, True)[1]  # noqa: E731
     calls: dict[str, Callable] = {
-        "max_pool": lambda rng: (fill(rng, x), kernel, g),
-        "min_pool": lambda rng: (fill(rng, x), kernel, g),
+        "max_pool": lambda rng: (fill(rng, x), kernel, g, True),
+        "min_pool": lambda rng: (fill(rng, x), kernel, g, True),
         "pool_gather": lambda rng: (rng.standard_normal(x), winners(fill(rng, x)), kernel, g),
         "pool_scatter": lambda rng: (rng.standard_normal(y), winners(fill(rng, x)), kernel, g, x),
         "avg_pool": lambda rng: (rng.standard_normal(x), kernel, g, float(taps)),
@@ -126,6 +126,8 @@ def pooling(name: str, x: Sizes, kernel: Sizes, fill: Callable = distinct, ceil:
     }
     exact = {"max_pool", "min_pool", "pool_gather"}
     CASES.extend(Case(kernel, name, arguments, kernel in exact) for kernel, arguments in calls.items())
+    for kernel_name in ("max_pool", "min_pool"):
+        CASES.append(Case(kernel_name, f"{name}, no taps", lambda rng: (fill(rng, x), kernel, g, False), True))
     if fill is tied:
         return
     name += ", counted"

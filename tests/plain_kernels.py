@@ -141,14 +141,16 @@ def _limit(dtype: np.dtype, largest: bool) -> Any:
     return largest if dtype.kind == "b" else getattr(np.iinfo(dtype), "max" if largest else "min")
 
 
-def max_pool(x: Array, kernel: Sizes, geometry: Geometry) -> tuple[Array, Array]:
+def max_pool(x: Array, kernel: Sizes, geometry: Geometry, with_tap: bool) -> tuple[Array, Array | None]:
     """The largest value of each window and the tap that holds it: the first at a tie, nan before everything."""
-    return _extreme(x, kernel, geometry, _limit(x.dtype, False), lambda value, best: value > best)
+    value, tap = _extreme(x, kernel, geometry, _limit(x.dtype, False), lambda value, best: value > best)
+    return value, tap if with_tap else None
 
 
-def min_pool(x: Array, kernel: Sizes, geometry: Geometry) -> tuple[Array, Array]:
+def min_pool(x: Array, kernel: Sizes, geometry: Geometry, with_tap: bool) -> tuple[Array, Array | None]:
     """The smallest value of each window and the tap that holds it: the first at a tie, nan before everything."""
-    return _extreme(x, kernel, geometry, _limit(x.dtype, True), lambda value, best: value < best)
+    value, tap = _extreme(x, kernel, geometry, _limit(x.dtype, True), lambda value, best: value < best)
+    return value, tap if with_tap else None
 
 
 def _extreme(x: Array, kernel: Sizes, geometry: Geometry, border: Any, better: Any) -> tuple[Array, Array]:

@@ -154,7 +154,7 @@ def test_gather_and_scatter_are_adjoint(data: st.DataObject) -> None:
     geometry = mg.window.pooling_geometry(
         sizes, kernel, Geometry(options["stride"], options["padding"], options["dilation"]), options["ceil_mode"]
     )
-    value, tap = cpu.max_pool(x, kernel, geometry)
+    value, tap = cpu.max_pool(x, kernel, geometry, True)
     np.testing.assert_array_equal(mg.pool_gather(x, tap, kernel, geometry), value)
     g = rng.standard_normal(value.shape)
     back = mg.pool_scatter(g, tap, kernel, geometry, x.shape)
@@ -312,8 +312,35 @@ def test_a_tap_takes_one_byte() -> None:
     """What a max pooling keeps for the way back: an eighth of an index, for windows of up to 256 elements."""
     x = np.zeros((1, 1, 300))
     for kernel, dtype in ((2, np.uint8), (256, np.uint8), (257, np.uint16)):
-        _, tap = cpu.max_pool(x, (kernel,), Geometry((1,), ((0, 0),), (1,)))
+        _, tap = cpu.max_pool(x, (kernel,), Geometry((1,), ((0, 0),), (1,)), True)
+        assert tap is not None
         assert tap.dtype == dtype
+
+
+def test_taps_are_looked_for_only_where_somebody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a gradient, or for the indices: the values of a prediction come without them, and are the same."""
+    asked = []
+    plainly = cpu.max_pool
+    monkeypatch.setattr(cpu, "max_pool", lambda *args: (asked.append(args[-1]), plainly(*args))[1])
+    values = np.random.default_rng(0).integers(1, 4, (2, 3, 7, 6)).astype(float)
+    x, leaf = mg.tensor(values), mg.tensor(values, requires_grad=True)
+    pools = [
+        lambda v: mg.max_pool(v, 3, stride=2, padding=1),
+        lambda v: mg.global_max_pool(v),
+        lambda v: mg.adaptive_max_pool(v, 2),
+        lambda v: mg.lp_pool(v, math.inf, 2),
+    ]
+    for pool in pools:
+        plain_value, value = pool(x), pool(leaf)
+        with mg.no_grad():
+            predicted = pool(leaf)
+        np.testing.assert_array_equal(plain_value, value.detach())
+        np.testing.assert_array_equal(predicted, value.detach())
+        (g,) = mg.grad(value.sum(), [leaf])
+        assert float(g.sum()) == value.size
+    assert asked == [False, True, False] * len(pools)
+    mg.max_pool(x, 2, return_indices=True)
+    assert asked[-1]
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ import numpy as np
 from minigrad import backend
 from minigrad.backend import given, in_single, kernels, raw, shape_of, xp
 from minigrad.engine import op
+from minigrad.gradmode import is_grad_enabled
 from minigrad.ops.elementwise import abs
 from minigrad.ops.elementwise import where as where_
 from minigrad.ops.index import index_set
@@ -79,17 +80,23 @@ pool_scatter.vjp(g=lambda u, tap, kernel, geometry: pool_gather(u, tap, kernel, 
 
 
 @op(aux=("tap",))
-def _max_pool(x, kernel, geometry):
-    return kernels(x).max_pool(x, kernel, geometry)
+def _max_pool(x, kernel, geometry, with_tap):
+    return kernels(x).max_pool(x, kernel, geometry, with_tap)
 
 
 @op(aux=("tap",))
-def _min_pool(x, kernel, geometry):
-    return kernels(x).min_pool(x, kernel, geometry)
+def _min_pool(x, kernel, geometry, with_tap):
+    return kernels(x).min_pool(x, kernel, geometry, with_tap)
 
 
 _max_pool.vjp(x=lambda g, tap, kernel, geometry, x_shape: pool_scatter(g, tap, kernel, geometry, x_shape))
 _min_pool.vjp(x=lambda g, tap, kernel, geometry, x_shape: pool_scatter(g, tap, kernel, geometry, x_shape))
+
+
+def extreme(pool, x, kernel, geometry, with_tap=False):
+    """`_max_pool` or `_min_pool`, and the taps only if they are wanted here or by a gradient."""
+    recorded = is_grad_enabled() and getattr(x, "requires_grad", False)
+    return pool(x, kernel, geometry, with_tap or recorded)
 
 
 @op
@@ -196,7 +203,7 @@ def max_pool(x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=Fa
     tensor([[[[4, 5],
               [7, 8]]]])
     """
-    return _extreme(_max_pool, "max_pool", x, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+    return _windowed(_max_pool, "max_pool", x, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 def min_pool(x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
@@ -209,13 +216,13 @@ def min_pool(x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=Fa
     tensor([[[[0., 1.],
               [3., 4.]]]])
     """
-    return _extreme(_min_pool, "min_pool", x, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+    return _windowed(_min_pool, "min_pool", x, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
-def _extreme(pool, name, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices):
+def _windowed(pool, name, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices):
     x = given(x)
     kernel, _, geometry = _windows(name, x, kernel_size, stride, padding, dilation, ceil_mode)
-    value, tap = pool(x, kernel, geometry)
+    value, tap = extreme(pool, x, kernel, geometry, return_indices)
     return (value, pool_index(tap, kernel, geometry, shape_of(x)[2:])) if return_indices else value
 
 
@@ -293,7 +300,7 @@ def lp_pool(x, norm_type, kernel_size, *, stride=None, padding=0, dilation=1, ce
         raise ValueError(f"norm_type must be a number of at least 1, got {norm_type!r}")
     kernel, _, geometry = _windows("lp_pool", x, kernel_size, stride, padding, dilation, ceil_mode)
     p, size = float(norm_type), abs(x)
-    largest = _max_pool(size, kernel, geometry)[0]
+    largest = extreme(_max_pool, size, kernel, geometry)[0]
     if p == np.inf:
         return largest
     base = x if p % 2 == 0 else size  # the sign of x would take away the curvature at 0

@@ -8,7 +8,7 @@ from typing import Any
 from minigrad.backend import shape_of
 from minigrad.ops.index import take
 from minigrad.ops.padding import pad
-from minigrad.ops.pool import _avg_pool, _max_pool, _min_pool, pool_index
+from minigrad.ops.pool import _avg_pool, _max_pool, _min_pool, extreme, pool_index
 from minigrad.window import Geometry, Sizes, per_axis
 
 
@@ -31,7 +31,7 @@ def global_max_pool(x):
     tensor([3., 7.])
     """
     sizes = _spatial("global_max_pool", x)
-    return _max_pool(x, sizes, _side_by_side(sizes))[0]
+    return extreme(_max_pool, x, sizes, _side_by_side(sizes))[0]
 
 
 def global_min_pool(x):
@@ -42,7 +42,7 @@ def global_min_pool(x):
     tensor([0., 4.])
     """
     sizes = _spatial("global_min_pool", x)
-    return _min_pool(x, sizes, _side_by_side(sizes))[0]
+    return extreme(_min_pool, x, sizes, _side_by_side(sizes))[0]
 
 
 def global_avg_pool(x):
@@ -138,5 +138,5 @@ def adaptive_max_pool(x, output_size, *, return_indices=False):
     sizes, outs = _wanted("adaptive_max_pool", x, output_size)
     x, kernel, sources = _laid_out(x, sizes, outs, repeat=True)
     geometry = _side_by_side(kernel)
-    value, tap = _max_pool(x, kernel, geometry)
+    value, tap = extreme(_max_pool, x, kernel, geometry, return_indices)
     return (value, pool_index(tap, kernel, geometry, sizes, sources)) if return_indices else value

@@ -28,50 +28,61 @@ from minigrad.threads import run
 from minigrad.window import Geometry, out_sizes
 
 PIECE = 512  # elements that are added up one by one
+Taps = list[tuple[Block, Block]]  # for each tap, the positions of a block that find it inside x, and where
 
 
-def max_pool(x: Array, kernel: Sizes, geometry: Geometry) -> tuple[Array, Array]:
+def max_pool(x: Array, kernel: Sizes, geometry: Geometry, with_tap: bool) -> tuple[Array, Array | None]:
     """The largest value of each window and the tap that holds it: the first at a tie, nan before everything."""
-    return _extreme(x, kernel, geometry, np.maximum)
+    return _extreme(x, kernel, geometry, with_tap, np.maximum)
 
 
-def min_pool(x: Array, kernel: Sizes, geometry: Geometry) -> tuple[Array, Array]:
+def min_pool(x: Array, kernel: Sizes, geometry: Geometry, with_tap: bool) -> tuple[Array, Array | None]:
     """The smallest value of each window and the tap that holds it: the first at a tie, nan before everything."""
-    return _extreme(x, kernel, geometry, np.minimum)
+    return _extreme(x, kernel, geometry, with_tap, np.minimum)
 
 
-def _extreme(x: Array, kernel: Sizes, geometry: Geometry, better: Any) -> tuple[Array, Array]:
+def _extreme(x: Array, kernel: Sizes, geometry: Geometry, with_tap: bool, better: Any) -> tuple[Array, Array | None]:
+    """The tap is None unless it is wanted: to look for it takes twice as long as the maximum itself."""
     out, (n, c) = out_sizes(x.shape[2:], kernel, geometry), x.shape[:2]
     runs = as_runs(pixels_first(x))
-    number = np.min_scalar_type(prod(kernel) - 1)
-    best, tap = np.empty((*out, n * c), x.dtype), np.empty((*out, n * c), number)
+    best = np.empty((*out, n * c), x.dtype)
+    tap = np.empty(best.shape, np.min_scalar_type(prod(kernel) - 1)) if with_tap else None
     if kernel == x.shape[2:] and prod(out) == 1 and not any(map(any, geometry.padding)):
         rows = runs.reshape(prod(kernel), n * c)
-        tap[...] = rows.argmax(0) if better is np.maximum else rows.argmin(0)
-        best[...] = np.take_along_axis(rows, tap.reshape(1, n * c).astype(np.intp), 0)[0]
+        best[...] = better.reduce(rows)
+        if tap is not None:
+            tap[...] = rows.argmax(0) if better is np.maximum else rows.argmin(0)
     else:
-        run(
-            lambda block: _extreme_block(runs, kernel, geometry, better, block, best[block], tap[block]),
-            sweeps(out, n * c),
-        )
-    return channels_second(best.reshape(*out, n, c)), channels_second(tap.reshape(*out, n, c))
+
+        def look_at(block: Block) -> None:
+            taps = [(inside, source) for _, inside, source in meetings(kernel, runs.shape[:-1], block, geometry)]
+            _best(runs, taps, better, best[block])
+            if tap is not None:
+                _first_tap(runs, taps, best[block], tap[block])
+
+        run(look_at, sweeps(out, n * c))
+    value = channels_second(best.reshape(*out, n, c))
+    return value, None if tap is None else channels_second(tap.reshape(*out, n, c))
 
 
-def _extreme_block(
-    runs: Array, kernel: Sizes, geometry: Geometry, better: Any, block: Block, best: Array, tap: Array
-) -> None:
-    taps = [(inside, source) for _, inside, source in meetings(kernel, runs.shape[:-1], block, geometry)]
+def _best(runs: Array, taps: Taps, better: Any, best: Array) -> None:
+    """The best value of each window of a block; `taps` says which windows find each tap inside, and where."""
     whole = tuple(slice(0, n) for n in best.shape[:-1])
     start = next((source for inside, source in taps if inside == whole), None)
     best[...] = _worst(best.dtype, better) if start is None else runs[start]
     for inside, source in taps:
         if source != start:
             better(best[inside], runs[source], out=best[inside])
-    # The tap that won is the number of those before it that did not: of (5, 9, 9) the first counts, and 1 wins. Padding
-    # is never asked, so it cannot win.
+
+
+def _first_tap(runs: Array, taps: Taps, best: Array, tap: Array) -> None:
+    """Which tap won: the number of those before it that did not, of (5, 9, 9) the first, so that it is 1.
+
+    Padding is never asked, so it cannot win; nor is the last tap, which wins where no other did.
+    """
     looking = np.ones(best.shape, bool)
     tap[...] = 0
-    for inside, source in taps:
+    for inside, source in taps[:-1]:
         np.logical_and(looking[inside], runs[source] != best[inside], out=looking[inside])
         tap += looking
     if best.dtype.kind == "f" and np.isnan(best).any():  # the first nan; unlike all others it equals nothing

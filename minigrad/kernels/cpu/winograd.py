@@ -50,7 +50,7 @@ ROWS = 128  # rows of a block at least: with fewer, reading U takes longer than 
 PRODUCT, FILTER, CALLS, ROW = 0.0285, 1.2, 110_000, 18_000
 TRANSFORMS = {"forward": (0.83, 0.63), "input gradient": (1.4, 0.67), "weight gradient": (0.75, 0.64)}
 SLICE = 1 << 13  # numbers of a plane of U that are transformed at once, so that both steps stay in the cache
-PARTS = 1 << 18  # numbers of U that are made, or whose gradients are added up, at once: they stay in the cache
+AT_ONCE = 1 << 18  # numbers of U that are made, or whose gradients are added up, at once: they stay in the cache
 # How threads share a layer: in parts, if it has several blocks and few channels ...
 PARTS = 4  # at most
 WORTH = 1 << 18  # numbers of V and M in a part
@@ -240,7 +240,7 @@ class Tiles:
         line = form.points * columns * self.n * max(self.c, self.k) // strip.parts
         if self.several:
             half = form.points * form.taps * min(size, SLICE)
-            return max(line, half, max(PARTS, size) if "dw" in wanted else 0)
+            return max(line, half, max(AT_ONCE, size) if "dw" in wanted else 0)
         lines = self.some_lines()[0].stop
         half = lines * form.taps * min(size, SLICE)
         return max(line, lines * form.points * size) + (half if wanted & {"y", "dx"} else 0)
@@ -432,7 +432,7 @@ class Tiles:
 
     def some_lines(self) -> list[slice]:
         """Lines of points, of which U stays in the cache."""
-        return cuts(self.form.points, max(1, PARTS // max(1, self.form.points * self.c * self.k)))
+        return cuts(self.form.points, max(1, AT_ONCE // max(1, self.form.points * self.c * self.k)))
 
     def points(self, lines: slice) -> slice:
         """The points in some lines."""
@@ -498,7 +498,7 @@ class Tiles:
         if first:
             run(lambda points: np.matmul(vt[points], m[points], out=du[points]), self.some_points())
         else:  # some points at a time, so that a sum is made while its parts are in the cache
-            run(multiply_and_add, cuts(p * p, max(1, PARTS // size)))
+            run(multiply_and_add, cuts(p * p, max(1, AT_ONCE // size)))
 
     def halves(self) -> Array:
         """Gt dU, (points, taps, C*K)."""
@@ -558,8 +558,9 @@ def _parts(rows: int, height: int, numbers: int, form: Form, size: int, wanted: 
     count = min(PARTS, -(-rows // height), rows * numbers // WORTH)
     if "dw" in wanted:
         count = min(count, SUMS // (form.points**2 * size))
+    count = 1 << max(1, count).bit_length() - 1  # 1, 2 or 4: of three, two threads would do one after the other
     blocks = -(-rows // height)
-    borders = [min(rows, blocks * i // max(1, count) * height) for i in range(max(1, count) + 1)]
+    borders = [min(rows, blocks * i // count * height) for i in range(count + 1)]
     return [range(*pair) for pair in pairwise(borders)]
 
 

@@ -53,6 +53,7 @@ template <int D> struct Pool {
 };
 
 // The largest (or smallest) element of each window and the tap that holds it: the first of several, nan before all.
+// Without memory for the taps, only the elements.
 template <class T, bool LARGEST, class Tap, int D>
 __global__ void extreme(const T* __restrict__ x, T* __restrict__ y, Tap* __restrict__ tap, Pool<D> f) {
     const int64 taps = volume(f.window.kernel);
@@ -72,7 +73,7 @@ __global__ void extreme(const T* __restrict__ x, T* __restrict__ y, Tap* __restr
             }
         }
         put(y + offset(f.y, p), best);
-        put(tap + offset(f.tap, p), (Tap)winner);
+        if (tap) put(tap + offset(f.tap, p), (Tap)winner);
     }
 }
 

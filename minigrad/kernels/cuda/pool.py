@@ -26,6 +26,8 @@ from minigrad.window import Geometry, out_sizes
 Array = Any
 Sizes = tuple[int, ...]
 
+NOWHERE = np.uintp(0)  # a null pointer, as a kernel takes it
+
 
 def _pool(x: Array, y: Array, tap: Array, kernel: Sizes, geometry: Geometry, rank: int) -> Any:
     """The `Pool` of pool.cu: x under the windows, y and tap with an element for each window."""
@@ -39,24 +41,27 @@ def _tap_type(kernel: Sizes) -> tuple[Any, str]:
     return (np.uint8, "unsigned char") if prod(kernel) <= 256 else (np.int32, "int")
 
 
-def max_pool(x: Array, kernel: Sizes, geometry: Geometry) -> tuple[Array, Array]:
+def max_pool(x: Array, kernel: Sizes, geometry: Geometry, with_tap: bool) -> tuple[Array, Array | None]:
     """The largest value of each window and the tap that holds it: the first at a tie, nan before everything."""
-    return _extreme(x, kernel, geometry, "true")
+    return _extreme(x, kernel, geometry, with_tap, "true")
 
 
-def min_pool(x: Array, kernel: Sizes, geometry: Geometry) -> tuple[Array, Array]:
+def min_pool(x: Array, kernel: Sizes, geometry: Geometry, with_tap: bool) -> tuple[Array, Array | None]:
     """The smallest value of each window and the tap that holds it: the first at a tie, nan before everything."""
-    return _extreme(x, kernel, geometry, "false")
+    return _extreme(x, kernel, geometry, with_tap, "false")
 
 
-def _extreme(x: Array, kernel: Sizes, geometry: Geometry, largest: str) -> tuple[Array, Array]:
+def _extreme(x: Array, kernel: Sizes, geometry: Geometry, with_tap: bool, largest: str) -> tuple[Array, Array | None]:
+    """The tap is None, and never written, unless it is wanted."""
     c, rank = ctype("pooling", x), rank_for("pooling", len(kernel))
     dtype, tap_type = _tap_type(kernel)
     shape = (*x.shape[:2], *out_sizes(x.shape[2:], kernel, geometry))
-    y, tap = pixels_last(shape, x.dtype, xp(x).empty), pixels_last(shape, dtype, xp(x).empty)
+    y = pixels_last(shape, x.dtype, xp(x).empty)
+    tap = pixels_last(shape, dtype, xp(x).empty) if with_tap else None
     if y.size:
-        form = _pool(x, y, tap, kernel, geometry, rank)
-        launch("pool", f"extreme<{c}, {largest}, {tap_type}, {rank}>", blocks_for(y.size), x, y, tap, form)
+        form = _pool(x, y, y if tap is None else tap, kernel, geometry, rank)
+        where = NOWHERE if tap is None else tap
+        launch("pool", f"extreme<{c}, {largest}, {tap_type}, {rank}>", blocks_for(y.size), x, y, where, form)
     return y, tap
 
 
