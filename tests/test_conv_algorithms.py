@@ -15,7 +15,8 @@ import minigrad as mg
 from minigrad import nn
 from minigrad.backend import raw
 from minigrad.kernels import cpu
-from minigrad.kernels.cpu import fft, memory, winograd
+from minigrad.kernels.cpu import fft, memory, winograd_filters, winograd_tiles
+from minigrad.kernels.cpu import winograd_forms as forms
 from minigrad.kernels.cpu.conv import ALGORITHMS, choice
 from minigrad.kernels.cpu.cost import KERNELS, case, error
 from minigrad.ops.conv import ON_CUDA
@@ -23,7 +24,7 @@ from minigrad.window import Geometry, out_sizes
 from tests import optable
 from tests.cudaemu import fake_cupy
 
-FORMS = {form.name: form for form in (winograd.F4, winograd.F2, winograd.F25, winograd.S2)}
+FORMS = {form.name: form for form in (forms.F4, forms.F2, forms.F25, forms.S2)}
 # For what is not "im2col" or "direct": a kernel and a stride that it serves.
 SERVED: dict[str, tuple[tuple, tuple]] = {name: ((f.taps,) * 2, (f.stride,) * 2) for name, f in FORMS.items()}
 SERVED |= {"space_to_depth": ((9, 8), (4, 3)), "fft": ((5, 2), (1, 1))}
@@ -70,14 +71,14 @@ def layers(draw: st.DrawFn, name: str) -> tuple[tuple, tuple, Geometry]:
     ("m", "r", "points"), [(2, 3, (0, 1, -1)), (4, 3, (0, 1, -1, 0.5, -2)), (2, 5, (0, 1, -1, 2, -2)), (2, 1, (0,))]
 )
 def test_toom_cook_filters(m: int, r: int, points: tuple) -> None:
-    bt, g, at = winograd.toom_cook(m, r, points)
+    bt, g, at = forms.toom_cook(m, r, points)
     x, w = numbers(m + r - 1), numbers(r, seed=1)
     np.testing.assert_allclose(at @ ((g @ w) * (bt @ x)), np.correlate(x, w), atol=1e-13)
 
 
 def test_f23_has_the_numbers_of_the_paper() -> None:
     """Lavin and Gray, equation 7: there the rows of Bt and of G have other signs, and the last column of At is -1."""
-    bt, g, at = winograd.toom_cook(2, 3, (0, 1, -1))
+    bt, g, at = forms.toom_cook(2, 3, (0, 1, -1))
     np.testing.assert_array_equal(abs(bt), [[1, 0, 1, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 1, 0, 1]])
     np.testing.assert_array_equal(abs(g), [[1, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0.5], [0, 0, 1]])
     np.testing.assert_array_equal(abs(at), [[1, 1, 1, 0], [0, 1, 1, 1]])
@@ -122,9 +123,10 @@ def test_gradients_to_the_second_order(name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", FORMS)
-@pytest.mark.parametrize(("block", "rows", "cut"), [(1, 1, 1), (1, 12, 7), (5000, 1, 64)])
-def test_any_cutting_into_blocks_gives_the_same(
-    name: str, block: int, rows: int, cut: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("run", [4, 1 << 10])
+@pytest.mark.parametrize(("block", "rows", "cut"), [(1, 1, 1), (1, 12, 7), (5000, 1, 64), (1 << 20, 128, 1)])
+def test_any_cutting_into_blocks_and_strips_gives_the_same(
+    name: str, block: int, rows: int, cut: int, run: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     form = FORMS[name]
     geometry = Geometry(pair(form.stride), ((2, 1), (0, 3)), (1, 1), 2, name)
@@ -132,8 +134,10 @@ def test_any_cutting_into_blocks_gives_the_same(
     g = numbers(2, 4, *out_sizes(x.shape[2:], w.shape[2:], geometry), seed=2)
     call = lambda: (cpu.conv(x, w, b, geometry), *cpu.conv_backward(x, w, g, geometry))  # noqa: E731
     whole = call()
-    for number, value in {"BLOCK": block, "ROWS": rows, "SLICE": cut, "PARTS": cut}.items():
-        monkeypatch.setattr(winograd, number, value)
+    for number, value in {"BLOCK": block, "ROWS": rows, "SLICE": cut, "LEAST": 1, "RUN": run}.items():
+        monkeypatch.setattr(winograd_tiles, number, value)
+    for number, value in {"SLICE": cut, "AT_ONCE": cut, "CHANNELS": cut, "PRODUCTS": cut, "MULTIPLE": 1}.items():
+        monkeypatch.setattr(winograd_filters, number, value)
     for one, other in zip(whole, call(), strict=True):
         np.testing.assert_allclose(one, other, atol=ATOL)
 
@@ -253,8 +257,8 @@ def test_both_gradients_together_are_those_of_each(name: str, bias: bool) -> Non
 
 def test_both_gradients_share_the_transform_of_g(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    transform = winograd.Tiles.g_to_m
-    monkeypatch.setattr(winograd.Tiles, "g_to_m", lambda *args: (calls.append(1), transform(*args)))
+    transform = winograd_tiles.Tiles.g_to_m
+    monkeypatch.setattr(winograd_tiles.Tiles, "g_to_m", lambda *args: (calls.append(1), transform(*args)))
     x = mg.tensor(numbers(1, 8, 4, 4, dtype="float32"), requires_grad=True)
     w = mg.tensor(numbers(8, 8, 3, 3, dtype="float32"), requires_grad=True)
     mg.conv2d(x, w, padding=1, algorithm="winograd4").sum().backward()

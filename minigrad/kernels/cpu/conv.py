@@ -16,7 +16,8 @@ from minigrad.kernels.cpu import depthwise, direct, fft, im2col
 from minigrad.kernels.cpu.cost import KERNELS, Cost, case
 from minigrad.kernels.cpu.memory import Array, Sizes, accumulator, channels_second, meetings, pixels_first, pixels_view
 from minigrad.kernels.cpu.space_to_depth import SpaceToDepth
-from minigrad.kernels.cpu.winograd import F2, F4, F25, S2, Winograd
+from minigrad.kernels.cpu.winograd import Winograd
+from minigrad.kernels.cpu.winograd_forms import F2, F4, F25, S2
 from minigrad.threads import serial_blas
 from minigrad.window import Geometry, out_sizes
 

@@ -111,6 +111,15 @@ def workspace() -> Iterator[Memory]:
             kept.append(buffer)
 
 
+def lent(memory: Memory, room: dict[str, int], dtype: np.dtype) -> dict[str, Array]:
+    """Buffers of so many numbers each, out of a workspace."""
+    flat, start, buffers = memory((sum(room.values()),), dtype), 0, {}
+    for name, size in room.items():
+        buffers[name] = flat[start : start + size]
+        start += size
+    return buffers
+
+
 def blocks(sizes: Sizes, budget: int) -> Iterator[Block]:
     """Cut an index space into blocks of at most `budget` elements, each contiguous in row-major order."""
     if 0 in sizes:
