@@ -107,7 +107,7 @@ class Peer:
         """Predict, until the result is there."""
         raise NotImplementedError
 
-    def losses(self, steps: int = 3) -> list[float]:
+    def losses(self, steps: int) -> list[float]:
         return [self.train() for _ in range(steps)]
 
     def step(self, clock: Callable[[], float]) -> tuple[float, list[float]]:

@@ -46,7 +46,7 @@ import peers
 from harness import CORES, Figures, Process, compare, load, peak_memory, save, spread, versions
 
 FRAMEWORKS = ("minigrad", "torch", "torch channels last")
-VIEWS = {1: "one thread, CPU time", CORES: f"all {CORES} cores, wall time"}
+VIEWS = {1: "", CORES: f"all {CORES} cores, wall time"} | {1: "one thread, CPU time"}  # which is what one core has
 TARGETS = {  # ratio of a training step, and of its memory: what must be, what is aimed at
     "lenet5": (1.3, 0.9),
     "resnet18": (0.85, 0.6),
@@ -161,7 +161,7 @@ class Training:
     def __init__(self, net: Net, lib: ModuleType, optim: ModuleType, model: Any, images: Callable, labels: Callable):
         self.lib = lib
         self.model = model
-        self.optimizer = optim.SGD(list(model.parameters()), lr=net.lr, momentum=0.9)
+        self.optimizer = optim.SGD(list(model.parameters()), lr=net.lr, momentum=peers.MOMENTUM)
         x, target = batch(net)
         self.images, self.labels = images(x), labels(target)
         self.cross_entropy = getattr(lib, "cross_entropy", None) or lib.nn.functional.cross_entropy
@@ -196,7 +196,7 @@ class Training:
         self.model.train()
         return took
 
-    def losses(self, steps: int = STEPS) -> list[float]:
+    def losses(self, steps: int) -> list[float]:
         """Of some steps without dropout."""
         drops = [m for m in self.model.modules() if "Dropout" in type(m).__name__]
         before = [drop.p for drop in drops]
@@ -269,7 +269,7 @@ def work(framework: str, net: Net, threads: int) -> None:
         what, calls = request["what"], request.get("calls", 1)
         answer: Any
         if what == "losses":
-            answer = training.losses()
+            answer = training.losses(STEPS)
             training.step(clock)  # one with dropout, before the memory is read
         elif what == "memory":
             answer = peak_memory() - imported

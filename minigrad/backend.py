@@ -18,6 +18,7 @@ import numpy as np
 Array = Any  # numpy.ndarray or cupy.ndarray
 
 DEVICES = ("cpu", "cuda")
+LARGE = 1 << 16  # numbers that are worth being cut into pieces
 
 
 def xp(*arrays: Any) -> Any:
@@ -160,6 +161,24 @@ def in_single(function: Callable) -> Callable:
         return function(x.astype(np.float32), *args, **kwargs).astype(np.float16)
 
     return body
+
+
+def in_pieces(function: Callable) -> Callable:
+    """A body that takes long for each element of its one array: a large array goes in pieces, for threads."""
+
+    @wraps(function)
+    def body(x: Any, *args: Any) -> Any:
+        if getattr(x, "size", 0) < LARGE:
+            return function(x, *args)
+        return kernels(x).in_pieces(function, x, *args)
+
+    return body
+
+
+def mapped(name: str, x: Any) -> Any:
+    """A costly function of the array library, by its name, of each element; a large array in pieces as above."""
+    function = getattr(xp(x), name)
+    return function(x) if getattr(x, "size", 0) < LARGE else kernels(x).in_pieces(function, x)
 
 
 def all_half(*arrays: Any) -> bool:

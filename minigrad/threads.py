@@ -56,19 +56,20 @@ class _Blas:
                 if self.outside > 1:  # OpenBLAS moves its buffers about: the next product takes 10 microseconds more
                     self.set(1)
             self.inside += 1
+            _this.depth += 1
 
     def leave(self) -> None:
         """Who is the last to go puts the number back."""
         with self.lock:
             self.inside -= 1
+            _this.depth -= 1
             if self.inside == 0 and self.outside > 1:
                 self.set(self.outside)
 
     def forked(self) -> None:
-        """In the child of a fork, nobody is inside: only the thread that forked goes on, outside of any kernel."""
-        self.lock = threading.Lock()
-        if self.inside:
-            self.inside = 0
+        """In the child of a fork only the thread that forked goes on, be it inside of a module's call or not."""
+        self.lock, self.inside = threading.Lock(), _this.depth
+        if not self.inside and self.outside > 1:
             self.set(self.outside)
 
 
@@ -118,11 +119,10 @@ class _Work:
         interrupt = None
         with self.lock:
             self.items = iter(())  # for those who come too late
-            self.waiting = waiting = self.helpers > 0
-        while waiting:
+            self.waiting = self.helpers > 0
+        while self.waiting:  # who is the last to go says so, and then releases
             try:
                 self.done.acquire()
-                waiting = False
             except BaseException as error:  # Ctrl-C again: an item is short
                 interrupt = error
         self.work = _nothing  # it may wait in the queue for long, and should not hold the caller's arrays
@@ -156,6 +156,7 @@ class _Pool:
 
 class _This(threading.local):
     inside = False  # an item of work: what it runs itself stays in its thread
+    depth = 0  # how many calls of this thread have set BLAS to one thread
 
 
 _this, _blas, _pool = _This(), _Blas(), _Pool()

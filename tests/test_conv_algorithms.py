@@ -15,7 +15,7 @@ import minigrad as mg
 from minigrad import nn
 from minigrad.backend import raw
 from minigrad.kernels import cpu
-from minigrad.kernels.cpu import fft, memory, winograd_filters, winograd_tiles
+from minigrad.kernels.cpu import fft, memory, winograd, winograd_filters, winograd_tiles
 from minigrad.kernels.cpu import winograd_forms as forms
 from minigrad.kernels.cpu.conv import ALGORITHMS, choice
 from minigrad.kernels.cpu.cost import KERNELS, case, error
@@ -124,13 +124,15 @@ def test_gradients_to_the_second_order(name: str, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("name", FORMS)
 @pytest.mark.parametrize("run", [4, 1 << 10])
-@pytest.mark.parametrize(("block", "rows", "cut"), [(1, 1, 1), (1, 12, 7), (5000, 1, 64), (1 << 20, 128, 1)])
+@pytest.mark.parametrize(
+    ("block", "rows", "cut"), [(1, 1, 1), (1, 8, 64), (1, 12, 7), (5000, 1, 64), (1 << 20, 128, 1)]
+)
 def test_any_cutting_into_blocks_and_strips_gives_the_same(
     name: str, block: int, rows: int, cut: int, run: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     form = FORMS[name]
     geometry = Geometry(pair(form.stride), ((2, 1), (0, 3)), (1, 1), 2, name)
-    x, w, b = numbers(2, 6, 21, 17), numbers(4, 3, form.taps, form.taps, seed=1), numbers(4)
+    x, w, b = numbers(2, 6, 21, 41), numbers(4, 3, form.taps, form.taps, seed=1), numbers(4)
     g = numbers(2, 4, *out_sizes(x.shape[2:], w.shape[2:], geometry), seed=2)
     call = lambda: (cpu.conv(x, w, b, geometry), *cpu.conv_backward(x, w, g, geometry))  # noqa: E731
     whole = call()
@@ -138,8 +140,41 @@ def test_any_cutting_into_blocks_and_strips_gives_the_same(
         monkeypatch.setattr(winograd_tiles, number, value)
     for number, value in {"SLICE": cut, "AT_ONCE": cut, "CHANNELS": cut, "PRODUCTS": cut, "MULTIPLE": 1}.items():
         monkeypatch.setattr(winograd_filters, number, value)
+    for part in (winograd, winograd_tiles, winograd_filters):  # the order in which work is done must not matter
+        monkeypatch.setattr(part, "run", lambda work, items: [work(item) for item in reversed(list(items))])
     for one, other in zip(whole, call(), strict=True):
         np.testing.assert_allclose(one, other, atol=ATOL)
+
+
+@pytest.mark.parametrize("name", ["im2col", "auto"])
+@pytest.mark.parametrize(("channels", "options"), [(300, {}), (800, {}), (520, {"dilation": (1, 2), "groups": 2})])
+def test_weights_of_many_channels_without_a_border(name: str, channels: int, options: dict) -> None:
+    """The gradient goes tap by tap there, and windows are read where they lie."""
+    x, w = numbers(1, channels, 6, 7), numbers(4, channels // options.get("groups", 1), 3, 3, seed=1)
+    y = mg.conv(x, w, algorithm="direct", **options)
+    g = numbers(*y.shape, seed=2)
+    expected = mg.conv_weight(x, g, w.shape, algorithm="direct", **options)
+    np.testing.assert_allclose(mg.conv_weight(x, g, w.shape, algorithm=name, **options), expected, atol=1e-11)
+    np.testing.assert_allclose(mg.conv(x, w, algorithm=name, **options), y, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", [*ALGORITHMS, "auto"])
+@pytest.mark.parametrize(("n", "c", "k"), [(0, 3, 4), (2, 0, 4), (2, 3, 0), (0, 0, 0)])
+def test_no_images_and_no_channels(name: str, n: int, c: int, k: int) -> None:
+    kernel, stride = SERVED.get(name, ((3, 3), (1, 1)))
+    options = {"stride": stride, "padding": 1, "algorithm": name}
+    if name == "depthwise":
+        options["groups"] = c = k = 3
+    x = mg.tensor(np.ones((n, c, 40, 40), np.float32), requires_grad=True)
+    w = mg.tensor(np.ones((k, c // options.get("groups", 1), *kernel), np.float32), requires_grad=True)
+    b = mg.tensor(np.ones(k, np.float32), requires_grad=True)
+    y = mg.conv2d(x, w, b, **options)
+    gradients = mg.grad(y.sum(), [x, w, b])
+    assert [g.shape for g in gradients] == [x.shape, w.shape, b.shape]
+    assert not gradients[0].numpy().any() or k
+    np.testing.assert_array_equal(gradients[2], y.size // max(1, k))
+    plan = mg.explain_conv(x.shape, w.shape, **options)
+    assert plan.output_shape == y.shape
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import pi, sqrt
 
-from minigrad.backend import as_array, kernels, shape_of, xp
+from minigrad.backend import as_array, in_pieces, kernels, shape_of, xp
 from minigrad.engine import elementwise
 from minigrad.ops.elementwise import mask, minimum, where
 from minigrad.ops.shape import reshape
@@ -75,6 +75,7 @@ def prelu(x, weight):
 
 
 @elementwise
+@in_pieces
 def elu(x, alpha=1.0):
     """x where x > 0, else alpha * (exp(x) - 1) (Clevert et al. 2016)."""
     return xp(x).where(x > 0, x, alpha * xp(x).expm1(xp(x).minimum(x, 0)))
@@ -90,6 +91,7 @@ def selu(x):
 
 
 @elementwise
+@in_pieces
 def sigmoid(x):
     """1 / (1 + exp(-x)), to full precision on both sides of 0."""
     e = xp(x).exp(-xp(x).abs(x))
@@ -104,6 +106,7 @@ def _softplus(x):
 
 
 @elementwise
+@in_pieces
 def logsigmoid(x):
     """log(sigmoid(x)), without overflow."""
     return -_softplus(-as_array(x))
@@ -113,6 +116,7 @@ logsigmoid.vjp(x=lambda g, x: g * sigmoid(-x))
 
 
 @elementwise
+@in_pieces
 def softplus(x, beta=1.0):
     """log(1 + exp(beta*x)) / beta, without overflow."""
     return _softplus(beta * as_array(x)) / beta
@@ -122,6 +126,7 @@ softplus.vjp(x=lambda g, x, beta: g * sigmoid(beta * x))
 
 
 @elementwise
+@in_pieces
 def silu(x):
     """x * sigmoid(x), also called swish."""
     e = xp(x).exp(-xp(x).abs(x))
@@ -154,6 +159,7 @@ def gelu(x, approximate="none"):
 
 
 @elementwise
+@in_pieces
 def _gelu(x):
     return 0.5 * x * (1 + erf(x * sqrt(0.5)))
 
@@ -162,6 +168,7 @@ _gelu.vjp(x=lambda g, x: g * (0.5 * (1 + erf(x * sqrt(0.5))) + x * exp(-0.5 * x 
 
 
 @elementwise
+@in_pieces
 def _gelu_tanh(x):
     return 0.5 * x * (1 + xp(x).tanh(_C * (x + 0.044715 * x * x * x)))
 

@@ -7,7 +7,7 @@ from math import sqrt as root
 
 import numpy as np
 
-from minigrad.backend import as_array, device_of, xp, zeros_like
+from minigrad.backend import as_array, device_of, in_pieces, mapped, xp, zeros_like
 from minigrad.engine import elementwise
 from minigrad.ops.elementwise import mask, where
 
@@ -65,7 +65,7 @@ rsqrt.vjp(x=lambda g, out: -0.5 * g * out * out * out)
 @elementwise
 def exp(x):
     """e**x."""
-    return xp(x).exp(x)
+    return mapped("exp", x)
 
 
 exp.vjp(x=lambda g, out: g * out)
@@ -74,7 +74,7 @@ exp.vjp(x=lambda g, out: g * out)
 @elementwise
 def expm1(x):
     """e**x - 1, exact near 0."""
-    return xp(x).expm1(x)
+    return mapped("expm1", x)
 
 
 expm1.vjp(x=lambda g, out: g * (out + 1))
@@ -83,7 +83,7 @@ expm1.vjp(x=lambda g, out: g * (out + 1))
 @elementwise
 def log(x):
     """The natural logarithm."""
-    return xp(x).log(x)
+    return mapped("log", x)
 
 
 log.vjp(x=lambda g, x: g / x)
@@ -92,7 +92,7 @@ log.vjp(x=lambda g, x: g / x)
 @elementwise
 def log1p(x):
     """log(1 + x), exact near 0."""
-    return xp(x).log1p(x)
+    return mapped("log1p", x)
 
 
 log1p.vjp(x=lambda g, x: g / (1 + x))
@@ -104,7 +104,7 @@ log1p.vjp(x=lambda g, x: g / (1 + x))
 @elementwise
 def sin(x):
     """The sine of x in radians."""
-    return xp(x).sin(x)
+    return mapped("sin", x)
 
 
 sin.vjp(x=lambda g, x: g * cos(x))
@@ -113,7 +113,7 @@ sin.vjp(x=lambda g, x: g * cos(x))
 @elementwise
 def cos(x):
     """The cosine of x in radians."""
-    return xp(x).cos(x)
+    return mapped("cos", x)
 
 
 cos.vjp(x=lambda g, x: -g * sin(x))
@@ -122,7 +122,7 @@ cos.vjp(x=lambda g, x: -g * sin(x))
 @elementwise
 def tan(x):
     """The tangent of x in radians."""
-    return xp(x).tan(x)
+    return mapped("tan", x)
 
 
 tan.vjp(x=lambda g, out: g * (1 + out * out))
@@ -131,7 +131,7 @@ tan.vjp(x=lambda g, out: g * (1 + out * out))
 @elementwise
 def arcsin(x):
     """The angle in [-pi/2, pi/2] whose sine is x."""
-    return xp(x).arcsin(x)
+    return mapped("arcsin", x)
 
 
 arcsin.vjp(x=lambda g, x: g / sqrt(1 - x * x))
@@ -140,7 +140,7 @@ arcsin.vjp(x=lambda g, x: g / sqrt(1 - x * x))
 @elementwise
 def arccos(x):
     """The angle in [0, pi] whose cosine is x."""
-    return xp(x).arccos(x)
+    return mapped("arccos", x)
 
 
 arccos.vjp(x=lambda g, x: -g / sqrt(1 - x * x))
@@ -149,7 +149,7 @@ arccos.vjp(x=lambda g, x: -g / sqrt(1 - x * x))
 @elementwise
 def arctan(x):
     """The angle in (-pi/2, pi/2) whose tangent is x."""
-    return xp(x).arctan(x)
+    return mapped("arctan", x)
 
 
 arctan.vjp(x=lambda g, x: g / (1 + x * x))
@@ -173,7 +173,7 @@ arctan2.vjp(y=lambda g, y, x: x * _over_square(g, y, x), x=lambda g, y, x: -y * 
 @elementwise
 def sinh(x):
     """The hyperbolic sine."""
-    return xp(x).sinh(x)
+    return mapped("sinh", x)
 
 
 sinh.vjp(x=lambda g, x: g * cosh(x))
@@ -182,7 +182,7 @@ sinh.vjp(x=lambda g, x: g * cosh(x))
 @elementwise
 def cosh(x):
     """The hyperbolic cosine."""
-    return xp(x).cosh(x)
+    return mapped("cosh", x)
 
 
 cosh.vjp(x=lambda g, x: g * sinh(x))
@@ -191,7 +191,7 @@ cosh.vjp(x=lambda g, x: g * sinh(x))
 @elementwise
 def tanh(x):
     """The hyperbolic tangent."""
-    return xp(x).tanh(x)
+    return mapped("tanh", x)
 
 
 tanh.vjp(x=lambda g, out: g * (1 - out * out))
@@ -233,6 +233,7 @@ def _polynomial(coefficients, x):
 
 
 @elementwise
+@in_pieces
 def erf(x):
     """2/sqrt(pi) times the integral of exp(-t*t) from 0 to x, to 2 units in the last place; NumPy has none.
 

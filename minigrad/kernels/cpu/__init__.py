@@ -1,6 +1,7 @@
 """The kernels that serve NumPy arrays."""
 
 from minigrad.kernels.cpu.conv import channel_sum, conv, conv_backward, conv_input, conv_weight, fold, unfold
+from minigrad.kernels.cpu.elementwise import in_pieces
 from minigrad.kernels.cpu.matmul import matmul
 from minigrad.kernels.cpu.norm import affine, lrn, lrn_input, moments, norm_backward
 from minigrad.kernels.cpu.pool import avg_pool, avg_pool_input, max_pool, min_pool, pool_gather, pool_scatter
@@ -20,6 +21,7 @@ __all__ = [
     "cross_entropy",
     "cross_entropy_input",
     "fold",
+    "in_pieces",
     "lrn",
     "lrn_input",
     "matmul",

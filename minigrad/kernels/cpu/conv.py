@@ -150,7 +150,7 @@ def unfold(x: Array, kernel: Sizes, geometry: Geometry) -> Array:
     out = out_sizes(x.shape[2:], kernel, geometry)
     (n, c), count = x.shape[:2], len(kernel)
     first: Array = np.zeros((*out, n, c, *kernel), x.dtype)
-    flat, source = first.reshape(*out, n, c, prod(kernel)), x.transpose(*range(2, x.ndim), 0, 1)
+    flat, source = first.reshape(*out, n, c, prod(kernel)), pixels_view(x)
     for tap, inside, where in meetings(kernel, x.shape[2:], tuple(slice(0, o) for o in out), geometry):
         flat[(*inside, ..., tap)] = source[where]
     return first.transpose(count, count + 1, *range(count + 2, 2 * count + 2), *range(count))

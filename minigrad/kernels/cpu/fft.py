@@ -96,7 +96,7 @@ def _smooth(least: int) -> int:
 
 def _images(circle: Sizes, channels: int) -> int:
     """Images whose spectra fit the workspace."""
-    return max(1, WORKSPACE // (2 * prod(circle) * channels))
+    return max(1, WORKSPACE // max(1, 2 * prod(circle) * channels))
 
 
 def _batches(circle: Sizes, x: Array, y: Array) -> Iterator[slice]:

@@ -35,8 +35,8 @@ from minigrad.window import Geometry
 BOX = 768  # rows of a product of conv_weight: large enough for BLAS, small enough that one block of positions is all
 # Nanoseconds, see kernels/cpu/cost.py: to copy a number of a window, of a kernel; of the calls of a layer, of a tap.
 COPY, EXCHANGE, CALLS, TAP = 0.5, 0.4, 100_000, 6_000
-# Blocks for threads to share, at least; rows of a product, and multiply-adds, that each must have then.
-PIECES, ROWS, WORTH = 4, 192, 1 << 23
+# Blocks for threads to share, at least; rows of a product, and nanoseconds of one thread, that each must have then.
+PIECES, ROWS, WORTH = 4, 192, 200_000
 MANY = 2048  # positions whose part of a sum over all of them costs little to add
 BORDER = 4  # times the image, that it may have with its border
 FEW_CHANNELS = 32  # channels: with fewer, runs along the positions are longer than runs along the channels
@@ -75,7 +75,9 @@ class Pixels:
         rows, geometry = prod(shape), self.geometry
         as_it_lies = prod(kernel) == 1 and max(geometry.stride) == 1 and not any(map(any, geometry.padding))
         if as_it_lies and self.array.dtype == dtype:
-            return self.array[block].reshape(rows, groups, c).swapaxes(0, 1)
+            offsets = (t.start * d for t, d in zip(taps, geometry.dilation, strict=True))
+            seen = (slice(p.start + off, p.stop + off) for p, off in zip(block, offsets, strict=False))
+            return self.array[(*seen, block[-1])].reshape(rows, groups, c).swapaxes(0, 1)
         columns = memory((groups, *shape, prod(kernel), c), dtype)
         by_tap = np.moveaxis(columns, (-2, 0), (0, -2))
         # To the first of these taps the image begins later. A padding below 0 says so.
@@ -111,14 +113,20 @@ def correlate(x: Array, matrix: Array, kernel: Sizes, geometry: Geometry, y: Arr
             rows = source.unrolled(block, taps, matrix.dtype, memory)
             _multiply(rows, matrix, y[block], bias)
 
-    groups, inner, _ = matrix.shape
-    run(multiply, _shared_out(y.shape[:-1], groups * inner, y.shape[-1]))
+    groups, inner, k = matrix.shape
+    run(multiply, _shared_out(y.shape[:-1], groups, inner, k))
 
 
-def _shared_out(sizes: Sizes, inner: int, k: int) -> Iterator[Block]:
+def _pieces(rows: int, groups: int, inner: int, k: int) -> int:
+    """In how many pieces threads may share the copies of windows and the products with them."""
+    return int(rows * groups * inner * (COPY + k * MULTIPLY_ADD) / WORTH)
+
+
+def _shared_out(sizes: Sizes, groups: int, inner: int, k: int) -> Iterator[Block]:
     """Blocks of positions whose numbers fit the workspace, enough of them for several threads."""
     positions = prod(sizes)
-    count = min(PIECES, positions // ROWS, positions * inner * k // WORTH)
+    count = min(PIECES, positions // ROWS, _pieces(positions, groups, inner, k))
+    inner, k = inner * groups, k * groups
     most = WORKSPACE // max(inner, k, 1)
     if count > 1:  # whole rows of an image, if there are as many
         most = min(most, -(-sizes[0] // count) * prod(sizes[1:]) if count <= sizes[0] else -(-positions // count))
@@ -225,7 +233,8 @@ def conv_weight(x: Array, g: Array, geometry: Geometry, dw: Array) -> None:
     source = laid_out(x, kernel, geometry)
     # Threads share the positions, if these are so many that a sum of each part costs nothing; else the taps.
     positions = prod(g.shape[:-1])
-    parts = max(1, min(PIECES, positions // MANY, positions * dw.size // WORTH))
+    parts = min(PIECES, positions // MANY, _pieces(positions, groups, prod(kernel) * c, k // groups))
+    parts = 1 << max(1, parts).bit_length() - 1  # 1, 2 or 4: of three, two threads would do one after the other
     sums = [dw, *(np.empty_like(dw) for _ in range(parts - 1))]
 
     def multiply(item: tuple[int, tuple[int, int, Taps]]) -> None:

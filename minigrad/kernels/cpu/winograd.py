@@ -14,7 +14,7 @@ The way back needs no algorithm of its own: the forward pass is linear in x and 
 
     dM = A g At        dx = overlapping sums of  B (dM Ut) Bt        dw = Gt (Vt dM) G
 
-so that both gradients share dM, and neither pads g nor transforms the kernels anew.
+so that both gradients share dM, and neither pads g nor mirrors the kernels.
 
 The memory order makes it fast.  One pixel of the batch is a run of N*C numbers, so a transform along an axis is a
 product of a small matrix with a strided view, read where it lies and written where it goes: no tile is gathered, no
@@ -75,8 +75,8 @@ class Winograd:
         image, result = TRANSFORMS[case.kernel]
         time = products * PRODUCT + v * image + m * result + u * FILTER + CALLS + ROW * rows
         wanted = {dict(zip(KERNELS, ("y", "dx", "dw"), strict=True))[case.kernel]}
-        sizes = (case.sizes, case.out, case.geometry.padding, case.n, case.c, case.k)
-        layer, filters = self.layer(*sizes, np.dtype(np.float32), wanted)
+        counts = (max(1, n) for n in (case.n, case.c, case.k))  # no images, or no channels, are planned for as one
+        layer, filters = self.layer(case.sizes, case.out, case.geometry.padding, *counts, np.dtype(np.float32), wanted)
         buffers = sum(layer.room.values()) + sum(filters.room.values())
         return Cost(groups * time, groups * products, buffers + max(layer.scratch(), filters.scratch(wanted)))
 
@@ -103,7 +103,7 @@ class Winograd:
         self.backward(x, None, g, geometry, None, dw)
 
     def backward(self, x: Array, w: Array, g: Array, geometry: Geometry, dx: Array, dw: Array) -> None:
-        """Both gradients in one go over g, of the same dtype to sum in; or one, the other and its factor being None."""
+        """Both gradients in one go over g, of the same dtype to sum in; or one: the other and its factor are None."""
         groups, dtype = geometry.groups, (dw if dx is None else dx).dtype
         names = {name for name, result in (("dx", dx), ("dw", dw)) if result is not None}
         tiles, filters = self.shared((dx if x is None else x).shape, g.shape, geometry, dtype, names)
@@ -178,7 +178,7 @@ def _backward(
     """One of the parts of the way back: to dx if there is one, and to dU, or dw, if there is x."""
     with workspace() as memory:
         mine, sums = tiles.for_part(number, memory), filters.for_part(number)
-        carry = mine.carry()
+        carry = None if dx is None else mine.carry()
         for i, block in enumerate(mine.blocks(tiles.parts[number])):
             v, m = mine.matrices(block)
             mine.g_to_m(g, block)

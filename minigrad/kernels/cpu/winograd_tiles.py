@@ -25,12 +25,12 @@ ROWS = 128  # rows of a block at least: with fewer, reading U takes longer than 
 SLICE = 1 << 13  # numbers of contiguous rows that are transformed at once, so that they stay in the cache
 # How threads share a layer: in parts, if it has several blocks and few channels ...
 PARTS = 4  # at most
-WORTH = 1 << 18  # numbers of V and M in a part
+PART = 1 << 18  # numbers of V and M in a part, at least
 SUMS = 1 << 21  # numbers of dU in all parts together
 # ... else each block. To hand work out and wait for its end takes 50 microseconds, a piece should take 100.
 STRIPS = 8  # pieces of a block that are transformed, at most
 LEAST = 1 << 17  # numbers of V and M in a piece
-RUN = 1 << 10  # numbers of a run in a piece; with 256, transforms take 1.3 times as long
+RUN = 1 << 10  # numbers of a run in a piece
 
 
 class Block(NamedTuple):
@@ -229,8 +229,9 @@ class Tiles:
     def v_to_dx(self, dx: Array, block: Block, carry: Array, edge: Array) -> None:
         """The adjoint of `x_to_v`: B dV Bt of each tile, added up where tiles overlap.
 
-        Blocks come row by row. Columns that a block shares with the next one wait in `carry`; to the rows that it
-        shares with the tiles above, a tile adds, or to `edge` if those tiles are of another part.
+        Blocks come row by row. Columns that a block shares with the next one wait in one of the two halves of `carry`,
+        which take turns; to the rows that it shares with the tiles above, a tile adds, or to `edge` if those tiles are
+        of another part.
         """
         form, length, count = self.form, dx.shape[2], block.c1 - block.c0
         step, shared, height = form.step, form.inputs - form.step, block.r1 - block.r0
@@ -241,6 +242,8 @@ class Tiles:
         origin = self.edge(self.rows_above)
         border = origin + shared if self.rows_above else 0
         v = self.planes("v", block, length)
+        turn = block.c0 // self.width % 2
+        before, after = carry[turn, :height], carry[1 - turn, :height]
 
         def along_columns(strip: Strip) -> None:
             """Along W, from V into lines, and what reaches into the next tiles apart from them."""
@@ -264,9 +267,9 @@ class Tiles:
                 at = (t0 - c0 + 1) * step + j
                 part[:, :, at::step][:, :, : t1 - t0] += over[:, :, t0:t1, j, some]
             if block.c0 and not c0:
-                part[:, :, :shared] += carry[:height, ..., some]
+                part[:, :, :shared] += before[..., some]
             if rest and block.c1 < self.columns:
-                carry[:height, ..., some] = part[:, :, part.shape[2] - rest :]
+                after[..., some] = part[:, :, part.shape[2] - rest :]
                 rest = 0
             lo, hi, columns = self.inside(1, strip.block.c0 * step, (c1 - c0) * step + rest)
             for i, row in enumerate(range(block.r0, block.r1)):
@@ -286,8 +289,8 @@ class Tiles:
         run(along_rows, self.strips(block, apart=False))
 
     def carry(self) -> Array:
-        """Room for the columns that two blocks share."""
-        shape = (self.height, self.form.points, self.form.inputs - self.form.step, self.n * self.c)
+        """Room for the columns that a block shares with the one before, and for those with the one after."""
+        shape = (2, self.height, self.form.points, self.form.inputs - self.form.step, self.n * self.c)
         return np.empty(shape, self.dtype)
 
     def edge(self, row: int) -> int:
@@ -353,7 +356,7 @@ def _parts(rows: int, height: int, numbers: int, form: Form, size: int, wanted: 
     Parts are whole blocks high. Each has a sum of dU of its own, so that with many channels there is only one part; its
     blocks, one after the other, are then shared out step by step.
     """
-    count = min(PARTS, -(-rows // height), rows * numbers // WORTH)
+    count = min(PARTS, -(-rows // height), rows * numbers // PART)
     if "dw" in wanted:
         count = min(count, SUMS // (form.points**2 * size))
     count = 1 << max(1, count).bit_length() - 1  # 1, 2 or 4: of three, two threads would do one after the other

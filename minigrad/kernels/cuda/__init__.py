@@ -1,6 +1,7 @@
 """The kernels that serve CuPy arrays: the same names and signatures as those of the CPU."""
 
 from minigrad.kernels.cuda.conv import channel_sum, conv, conv_backward, conv_input, conv_weight
+from minigrad.kernels.cuda.elementwise import in_pieces
 from minigrad.kernels.cuda.matmul import matmul
 from minigrad.kernels.cuda.norm import affine, lrn, lrn_input, moments, norm_backward
 from minigrad.kernels.cuda.pool import (
@@ -29,6 +30,7 @@ __all__ = [
     "cross_entropy",
     "cross_entropy_input",
     "fold",
+    "in_pieces",
     "lrn",
     "lrn_input",
     "matmul",
