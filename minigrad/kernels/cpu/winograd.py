@@ -75,8 +75,9 @@ class Winograd:
         image, result = TRANSFORMS[case.kernel]
         time = products * PRODUCT + v * image + m * result + u * FILTER + CALLS + ROW * rows
         wanted = {dict(zip(KERNELS, ("y", "dx", "dw"), strict=True))[case.kernel]}
-        counts = (max(1, n) for n in (case.n, case.c, case.k))  # no images, or no channels, are planned for as one
-        layer, filters = self.layer(case.sizes, case.out, case.geometry.padding, *counts, np.dtype(np.float32), wanted)
+        n, c, k = max(1, case.n), max(1, case.c), max(1, case.k)  # no images, or no channels, are planned for as one
+        dtype = np.dtype(np.float32)
+        layer, filters = self.layer(case.sizes, case.out, case.geometry.padding, n, c, k, dtype, wanted)
         buffers = sum(layer.room.values()) + sum(filters.room.values())
         return Cost(groups * time, groups * products, buffers + max(layer.scratch(), filters.scratch(wanted)))
 
