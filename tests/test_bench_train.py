@@ -67,7 +67,7 @@ OTHERS = [("jax", "lenet5"), ("jax", "resnet18"), ("tinygrad", "lenet5"), ("mygr
 def test_the_other_frameworks_train_the_same_network(train: Any, name: str, network: str) -> None:
     there = other(train, name, network)
     assert (
-        train.agree({"torch": train.theirs(small(train, network)).losses(3), name: there.losses()})
+        train.agree({"torch": train.theirs(small(train, network)).losses(train.STEPS), name: there.losses(train.STEPS)})
         < train.TOLERANCE
     )
     loss, seconds = there.step(train.time.process_time)
@@ -86,7 +86,9 @@ def test_a_wrong_weight_in_another_framework_is_found(train: Any, name: str, mon
     there = other(train, name, "lenet5")
     monkeypatch.setattr(train, "weight", right)
     with pytest.raises(SystemExit, match=f"the losses differ: torch .*; {name}"):
-        train.agree({"torch": train.theirs(small(train, "lenet5")).losses(3), name: there.losses()})
+        train.agree(
+            {"torch": train.theirs(small(train, "lenet5")).losses(train.STEPS), name: there.losses(train.STEPS)}
+        )
 
 
 @pytest.mark.parametrize("network", ["lenet5", "resnet18"])
@@ -129,7 +131,7 @@ def small(train: Any, name: str) -> Any:
 @pytest.mark.parametrize("name", ["lenet5", "resnet18"])
 def test_the_losses_of_the_same_weights_agree(train: Any, name: str) -> None:
     losses = {
-        framework: train.build(framework, small(train, name)).losses(3) for framework in train.FRAMEWORKS
+        framework: train.build(framework, small(train, name)).losses(train.STEPS) for framework in train.FRAMEWORKS
     }
     assert train.agree(losses) <= train.TOLERANCE
     steps = np.array(losses["torch"])
@@ -145,7 +147,7 @@ def test_a_wrong_weight_is_found(train: Any, name: str) -> None:
     values[0, 0, 2, 2] += 0.5  # one number; a whole filter made larger would be hidden by a batch norm
     wrong.model.load_state_dict({key: values}, strict=False)
     with pytest.raises(SystemExit, match=r"the losses differ: torch .*; minigrad"):
-        train.agree({"torch": train.theirs(net).losses(3), "minigrad": wrong.losses()})
+        train.agree({"torch": train.theirs(net).losses(train.STEPS), "minigrad": wrong.losses(train.STEPS)})
 
 
 def test_a_wrong_step_is_found(train: Any) -> None:
@@ -153,7 +155,7 @@ def test_a_wrong_step_is_found(train: Any) -> None:
     wrong = train.ours(net)
     wrong.optimizer.param_groups[0]["momentum"] = 0.5
     with pytest.raises(SystemExit, match="the losses differ"):
-        train.agree({"torch": train.theirs(net).losses(3), "minigrad": wrong.losses()})
+        train.agree({"torch": train.theirs(net).losses(train.STEPS), "minigrad": wrong.losses(train.STEPS)})
 
 
 def test_a_loss_that_is_not_a_number_is_found(train: Any) -> None:
