@@ -20,7 +20,7 @@ class KernelPlan(NamedTuple):
     why: str
     multiply_adds: int  # in its products
     formula: int  # multiply-adds of the formula, which "im2col" and "direct" have
-    workspace: int  # bytes in memory, beyond arguments and result
+    workspace: int  # bytes in memory that one thread needs, beyond arguments and result
     error: float  # bound of max|error|, as a part of the largest sum of |products| that makes an element
 
 
@@ -75,7 +75,8 @@ def explain_conv(
 
     Returns:
         An object that prints as a table, with `forward`, `input_gradient` and `weight_gradient`; each of them has
-        `algorithm`, `why`, `multiply_adds`, `formula` (the multiply-adds of the formula), `workspace` (bytes) and
+        `algorithm`, `why`, `multiply_adds`, `formula` (the multiply-adds of the formula), `workspace` (bytes, of
+        one thread) and
         `error`. The error of a result is at most that part of the largest sum of |products| that makes one of its
         elements, which is `conv(abs(x), abs(weight)).max()` for the forward pass: measured over random layers, no law.
 

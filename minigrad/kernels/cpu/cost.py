@@ -45,7 +45,7 @@ class Cost(NamedTuple):
 
     time: float  # nanoseconds, see above
     multiply_adds: int  # in its products
-    workspace: int  # numbers in memory, beyond arguments and result
+    workspace: int  # numbers in memory that one thread needs, beyond arguments and result
 
 
 def error(own: float, terms: int) -> float:

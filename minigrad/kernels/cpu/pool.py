@@ -81,10 +81,11 @@ def _first_tap(runs: Array, taps: Taps, best: Array, tap: Array) -> None:
     Padding is never asked, so it cannot win; nor is the last tap, which wins where no other did.
     """
     looking = np.ones(best.shape, bool)
+    numbers = looking.view(tap.dtype) if tap.itemsize == 1 else looking  # to convert takes as long as to add
     tap[...] = 0
     for inside, source in taps[:-1]:
         np.logical_and(looking[inside], runs[source] != best[inside], out=looking[inside])
-        tap += looking
+        tap += numbers
     if best.dtype.kind == "f" and np.isnan(best).any():  # the first nan; unlike all others it equals nothing
         for number, (inside, source) in reversed(list(enumerate(taps))):
             np.copyto(tap[inside], number, where=np.isnan(runs[source]))
