@@ -164,11 +164,11 @@ def in_single(function: Callable) -> Callable:
 
 
 def in_pieces(function: Callable) -> Callable:
-    """A body that takes long for each element of its one array: a large array goes in pieces, for threads."""
+    """A body that takes long for each element of one array, with numbers: a large one goes in pieces, for threads."""
 
     @wraps(function)
     def body(x: Any, *args: Any) -> Any:
-        if getattr(x, "size", 0) < LARGE:
+        if getattr(x, "size", 0) < LARGE or any(getattr(more, "ndim", 0) for more in args):
             return function(x, *args)
         return kernels(x).in_pieces(function, x, *args)
 

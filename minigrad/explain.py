@@ -108,7 +108,7 @@ def explain_conv(
         here = case(kernel, xs, ws, geometry)
         cost = ALGORITHMS[name].cost(here)
         size = 4 if found == np.float16 else found.itemsize
-        bound = error(ALGORITHMS[name].ERROR, here.terms) * _epsilon(found)
+        bound = error(ALGORITHMS[name], kernel, here.terms) * _epsilon(found)
         why = "asked for" if algorithm != "auto" else _reason(name, candidates(kernel, xs, ws, geometry, found), found)
         plans.append(KernelPlan(name, why, cost.multiply_adds, here.multiply_adds, size * cost.workspace, bound))
     return ConvExplanation(xs, ws, (xs[0], ws[0], *out), found, *plans)

@@ -158,6 +158,18 @@ def test_weights_of_many_channels_without_a_border(name: str, channels: int, opt
     np.testing.assert_allclose(mg.conv(x, w, algorithm=name, **options), y, atol=1e-11)
 
 
+@pytest.mark.parametrize("name", FORMS)
+def test_parts_that_lie_in_the_border_alone(name: str) -> None:
+    """Threads share the rows of tiles, and the first of these may see nothing of the image."""
+    form = FORMS[name]
+    x, w = numbers(16, 64, 6, 40), numbers(64, 64, form.taps, form.taps, seed=1)
+    for padding in (5, 7, 9, 13):
+        options = {"stride": form.stride, "padding": padding}
+        g = numbers(*mg.conv2d(x, w, algorithm="im2col", **options).shape, seed=2)
+        expected = mg.conv_input(w, g, x.shape, algorithm="im2col", **options)
+        np.testing.assert_allclose(mg.conv_input(w, g, x.shape, algorithm=name, **options), expected, atol=1e-9)
+
+
 @pytest.mark.parametrize("name", [*ALGORITHMS, "auto"])
 @pytest.mark.parametrize(("n", "c", "k"), [(0, 3, 4), (2, 0, 4), (2, 3, 0), (0, 0, 0)])
 def test_no_images_and_no_channels(name: str, n: int, c: int, k: int) -> None:
@@ -180,10 +192,7 @@ def test_no_images_and_no_channels(name: str, n: int, c: int, k: int) -> None:
 @pytest.mark.parametrize("name", ALGORITHMS)
 @pytest.mark.parametrize("many", [False, True])
 def test_errors_stay_below_the_bound(name: str, many: bool) -> None:
-    """As kernels/cpu/cost.py says, for numbers that are normal, positive, or often 0; and not far below it.
-
-    Over 1500 layers beyond these the largest was 0.85 of the bound.
-    """
+    """As kernels/cpu/cost.py says, for numbers that are normal, positive, or often 0; and not far below it."""
     eps, worst = np.finfo("float32").eps, 0.0
     kernel, stride = SERVED.get(name, ((3, 3), (1, 1)))
     for seed, (size, pad, n) in enumerate(itertools.product((9, 12, 21), (0, 1), (1, 4))):
@@ -193,6 +202,7 @@ def test_errors_stay_below_the_bound(name: str, many: bool) -> None:
         geometry = Geometry(stride, (pair(pad),) * 2, (1, 1), groups, name)
         g = numbers(n, k, *out_sizes(x.shape[2:], w.shape[2:], geometry), seed=seed + 2)
         x, g = ((x, g), (abs(x), abs(g)), (np.maximum(x, 0), np.maximum(g, 0)))[seed % 3]
+        w = abs(w) if seed % 2 else w
         x, w, g = (a.astype("float32") for a in (x, w, g))
         got = siblings(x, w, g, geometry)
         wide = [a.astype("float64") for a in (x, w, g)]
@@ -200,7 +210,7 @@ def test_errors_stay_below_the_bound(name: str, many: bool) -> None:
         exact, largest = siblings(*wide, plain), siblings(*map(abs, wide), plain)
         for which, one, right, most in zip(KERNELS, got, exact, largest, strict=True):
             assert one.dtype == np.float32
-            bound = error(ALGORITHMS[name].ERROR, case(which, x.shape, w.shape, geometry).terms)
+            bound = error(ALGORITHMS[name], which, case(which, x.shape, w.shape, geometry).terms)
             worst = max(worst, abs(one - right).max() / most.max() / eps / bound)
     assert 0.1 < worst <= 1
 
@@ -364,7 +374,7 @@ def test_an_explanation_can_be_read() -> None:
     text = repr(mg.explain_conv((8, 64, 56, 56), (64, 64, 3, 3), padding=1))
     assert "conv of (8, 64, 56, 56) with (64, 64, 3, 3) -> (8, 64, 56, 56), float32" in text
     assert "forward:         winograd4, 231 M of 925 M multiply-adds" in text
-    assert "error below 2.7e-06" in text
+    assert "error below 3.2e-06" in text
     assert "least predicted time; predicted, in units of its time: winograd2" in text
     nearly = mg.explain_conv((8, 160, 7, 7), (320, 160, 3, 3), padding=1).forward
     assert nearly.algorithm == "im2col"

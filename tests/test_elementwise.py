@@ -68,6 +68,14 @@ def test_integers_give_floating_numbers() -> None:
     assert mg.sigmoid(x).dtype == np.float64
 
 
+def test_parameters_that_are_arrays() -> None:
+    """They broadcast against x, whose elements then belong together: nothing is cut."""
+    x = numbers("float32") - 0.5
+    alpha = np.arange(1.0, 6, dtype=np.float32).reshape(5, 1, 1)
+    np.testing.assert_allclose(mg.elu(x, alpha), np.where(x > 0, x, alpha * np.expm1(x)), rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(mg.softplus(x, alpha), np.log1p(np.exp(alpha * x)) / alpha, rtol=1e-4, atol=1e-7)
+
+
 def test_the_error_function_on_many_numbers() -> None:
     x = np.random.default_rng(0).standard_normal(200_000) * 2
     found = mg.erf(x)

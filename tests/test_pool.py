@@ -317,6 +317,12 @@ def test_a_tap_takes_one_byte() -> None:
         assert tap.dtype == dtype
 
 
+def test_a_norm_with_an_infinite_element_is_infinite() -> None:
+    for p in (1, 2, 3, math.inf):
+        assert mg.lp_pool(np.array([[[-math.inf, 1.0, 3.0, 4.0]]]), p, 2)[0, 0, 0] == math.inf
+        assert np.isnan(mg.lp_pool(np.array([[[math.nan, math.inf]]]), p, 2)).all()
+
+
 def test_taps_are_looked_for_only_where_somebody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     """For a gradient, or for the indices: the values of a prediction come without them, and are the same."""
     asked = []

@@ -305,7 +305,8 @@ def lp_pool(x, norm_type, kernel_size, *, stride=None, padding=0, dilation=1, ce
         return largest
     base = x if p % 2 == 0 else size  # the sign of x would take away the curvature at 0
     # The norm is homogeneous, so its gradient is right with the scale taken as a constant.
-    scale = raw(largest) + (raw(largest) == 0)
+    most = raw(largest)
+    scale = xp(most).where((most == 0) | xp(most).isinf(most), xp(most).ones_like(most), most)
     columns = _unfold(base, kernel, geometry) / scale.reshape(*scale.shape[:2], *(1,) * len(kernel), *scale.shape[2:])
     total = power(columns, p).sum(axis=tuple(range(2, 2 + len(kernel))))
     empty = total == 0

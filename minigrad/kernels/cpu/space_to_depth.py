@@ -25,7 +25,7 @@ class SpaceToDepth:
 
     def __init__(self, inner: Any):
         self.inner = inner
-        self.ERROR = inner.ERROR
+        self.ERROR, self.GAIN = inner.ERROR, inner.GAIN
 
     def refusal(self, w_shape: Sizes, geometry: Geometry, dtype: np.dtype) -> str:
         """Why it cannot compute a convolution."""

@@ -53,7 +53,7 @@ class Winograd:
 
     def __init__(self, form: Form):
         self.form = form
-        self.ERROR = form.error
+        self.ERROR, self.GAIN = form.error, form.gain
 
     def refusal(self, w_shape: Sizes, geometry: Geometry, dtype: np.dtype) -> str:
         """Why it cannot compute a convolution."""

@@ -41,7 +41,8 @@ class Form(NamedTuple):
     bt: Array  # (points, inputs of a tile)
     g: Array  # (points, taps)
     at: Array  # (outputs of a tile, points)
-    error: float  # of its own, see kernels/cpu/cost.py
+    error: float  # of its own, and by what the input gradient multiplies errors: see kernels/cpu/cost.py
+    gain: float = 1
     stride: int = 1
 
     @property
@@ -81,7 +82,7 @@ def stride_two(m: int, points: tuple[float, ...]) -> tuple[Array, Array, Array]:
 
 
 # Points that lie apart and have small powers lose few digits: 1/2 and -2 halve the error of 2 and -2, for nothing.
-F4 = Form("winograd4", *toom_cook(4, 3, (0, 1, -1, 0.5, -2)), 15)
+F4 = Form("winograd4", *toom_cook(4, 3, (0, 1, -1, 0.5, -2)), 15, 4)
 F2 = Form("winograd2", *toom_cook(2, 3, (0, 1, -1)), 3)
-S2 = Form("winograd_s2", *stride_two(2, (0, 1)), 4, 2)
-F25 = Form("winograd5", *toom_cook(2, 5, (0, 1, -1, 0.5, -2)), 26)
+S2 = Form("winograd_s2", *stride_two(2, (0, 1)), 4, 2, 2)
+F25 = Form("winograd5", *toom_cook(2, 5, (0, 1, -1, 0.5, -2)), 26, 2)

@@ -306,8 +306,9 @@ class Tiles:
         """Put the parts together."""
         for part, edge in list(zip(self.parts, edges, strict=True))[1:]:
             start = self.edge(part.start)
-            lo, hi = max(0, start), min(start + len(edge), len(dx))
-            dx[lo:hi] += edge[lo - start : max(lo, hi) - start]
+            lo = max(0, start)
+            hi = max(lo, min(start + len(edge), len(dx)))  # a part may lie in the border alone
+            dx[lo:hi] += edge[lo - start : hi - start]
 
     def clear_unread(self, dx: Array) -> None:
         """Zero what no tile reads."""
