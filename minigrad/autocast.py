@@ -45,8 +45,8 @@ CLASSES = {
         expand_dims flip floor fold gelu gelu_tanh getitem greater greater_equal hardtanh in_order isfinite isinf
         isnan leaky_relu less less_equal logical_and logical_not logical_or logical_xor logsigmoid mask max max_pool
         maximum mean min min_pool minimum multiply negative normalized not_equal pad permute pool_gather pool_index
-        pool_scatter relu reshape roll round sigmoid sign silu sin sqrt squeeze std subtract swapaxes tanh tile
-        transfer unfold var where
+        pool_scatter relu relu_input reshape roll round sigmoid sign silu sin sqrt squeeze std subtract swapaxes tanh
+        tile transfer unfold var where
     """,
 }
 CLASS_OF = {name: kind for kind, names in CLASSES.items() for name in names.split()}

@@ -184,6 +184,8 @@ def normalising(name: str, x: Sizes) -> None:
 
 for _name, _shape in {"images": (3, 5, 6, 7), "more than a row": (2, 40, 15, 17), "no images": (0, 3, 2, 2)}.items():
     CASES.append(Case("relu", _name, lambda rng, shape=_shape: (rng.standard_normal(shape),), True))
+    _pair = lambda rng, shape=_shape: (rng.standard_normal(shape), np.maximum(rng.standard_normal(shape), 0))  # noqa: E731
+    CASES.append(Case("relu_input", _name, _pair, True))
 
 normalising("images", (3, 5, 6, 7))
 normalising("vectors", (9, 37))

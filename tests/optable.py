@@ -197,6 +197,13 @@ row(
     lambda t, x, y: t.where(x > 0.25, x, y),
 )
 row(
+    "relu_input",
+    lambda g: mg.relu_input(g, mg.backend.raw(g) > 0.25),
+    shapes((3, 4)),
+    lambda g: np.where(g > 0.25, g, 0),
+    lambda t, g: t.where(g > 0.25, g, 0),
+)
+row(
     "mask",
     lambda x: mg.mask(x, x > 0.25),
     shapes((3, 4)),

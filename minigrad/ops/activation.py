@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import pi, sqrt
 
-from minigrad.backend import as_array, in_pieces, kernels, shape_of, xp
+from minigrad.backend import as_array, in_pieces, kernels, raw, shape_of, xp
 from minigrad.engine import elementwise
 from minigrad.ops.elementwise import mask, minimum, where
 from minigrad.ops.shape import reshape
@@ -23,7 +23,20 @@ def relu(x):
     return kernels(x).relu(x)
 
 
-relu.vjp(x=lambda g, out: mask(g, ~(out <= 0)))  # nan passes, as the value does
+@elementwise
+def relu_input(g, out):
+    """g where not out <= 0, else 0: the gradient of `out = relu(x)`. Where out is nan, g passes, as the value does.
+
+    >>> import minigrad as mg
+    >>> mg.relu_input(mg.tensor([5.0, 6.0, 7.0]), mg.tensor([0.0, 0.5, 2.0]))
+    tensor([0., 6., 7.])
+    """
+    g, out = as_array(g), as_array(out)
+    return kernels(g).relu_input(g, out)
+
+
+relu.vjp(x=lambda g, out: relu_input(g, raw(out)))  # a constant: nearly everywhere it decides alike
+relu_input.vjp(g=lambda u, out: relu_input(u, raw(out)))
 
 
 @elementwise

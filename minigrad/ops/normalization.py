@@ -16,8 +16,8 @@ from minigrad.autocast import is_autocast_enabled, under_autocast
 from minigrad.backend import floating, kernels, raw, shape_of, xp
 from minigrad.checks import one_of
 from minigrad.engine import op
+from minigrad.ops.activation import relu_input
 from minigrad.ops.conv import channel_sum
-from minigrad.ops.elementwise import mask
 from minigrad.ops.pool import avg_pool
 from minigrad.ops.reduce import mean as mean_of
 from minigrad.ops.transcendental import rsqrt
@@ -76,7 +76,7 @@ def _scales(w, var, eps):
 
 
 def _passed(g, out, relu):
-    return mask(g, ~(out <= 0)) if relu else g
+    return relu_input(g, raw(out)) if relu else g
 
 
 @op(aux=("mean", "var"))

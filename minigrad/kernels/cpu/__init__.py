@@ -5,7 +5,7 @@ from minigrad.kernels.cpu.elementwise import in_pieces
 from minigrad.kernels.cpu.matmul import matmul
 from minigrad.kernels.cpu.norm import affine, lrn, lrn_input, moments, norm_backward
 from minigrad.kernels.cpu.pool import avg_pool, avg_pool_input, max_pool, min_pool, pool_gather, pool_scatter
-from minigrad.kernels.cpu.relu import relu
+from minigrad.kernels.cpu.relu import relu, relu_input
 from minigrad.kernels.cpu.softmax import cross_entropy, cross_entropy_input
 from minigrad.kernels.cpu.update import update
 
@@ -32,6 +32,7 @@ __all__ = [
     "pool_gather",
     "pool_scatter",
     "relu",
+    "relu_input",
     "unfold",
     "update",
 ]

@@ -36,7 +36,7 @@ BOX = 768  # rows of a product of conv_weight: large enough for BLAS, small enou
 # Nanoseconds, see kernels/cpu/cost.py: to copy a number of a window, of a kernel; of the calls of a layer, of a tap.
 COPY, EXCHANGE, CALLS, TAP = 0.5, 0.4, 100_000, 6_000
 # Blocks for threads to share, at least; rows of a product, and nanoseconds of one thread, that each must have then.
-PIECES, ROWS, WORTH = 4, 192, 200_000
+PIECES, ROWS, WORTH = 4, 192, 400_000
 MANY = 2048  # positions whose part of a sum over all of them costs little to add
 BORDER = 4  # times the image, that it may have with its border
 FEW_CHANNELS = 32  # channels: with fewer, runs along the positions are longer than runs along the channels

@@ -1,13 +1,14 @@
-"""ReLU, over long rows."""
+"""ReLU, over long rows, and its gradient."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from minigrad.kernels.cpu.memory import SWEEP, Array, cuts
+from minigrad.kernels.cpu.memory import SWEEP, Array, above_zero, bits, chosen, cuts, workspace
 from minigrad.threads import run
 
 ROW = 1 << 13  # numbers that meet a row of zeros at once: it stays in the nearest cache
+PIECE = 1 << 19  # numbers of a gradient that a thread takes at once; with 2^16 it takes a quarter longer
 
 
 def relu(x: Array) -> Array:
@@ -23,3 +24,20 @@ def relu(x: Array) -> Array:
     run(lambda some: np.maximum(rows[some], zeros, out=parts[some]), cuts(len(rows), SWEEP // ROW))
     np.maximum(values[whole:], zeros[: x.size - whole], out=results[whole:])
     return out
+
+
+def relu_input(g: Array, out: Array) -> Array:
+    """g where not out <= 0, else 0."""
+    dx: Array = np.empty_like(g)
+    if g.dtype.kind != "f" or not g.strides == out.strides == dx.strides:  # gaps in memory
+        return np.where(out <= 0, 0, g)
+    gradients, outputs, target = g.ravel("K"), out.ravel("K"), bits(dx.ravel("K"))
+
+    def work(part: slice) -> None:
+        with workspace() as memory:
+            values = outputs[part]
+            keep = above_zero(values, memory(values.shape, np.dtype(bool)))
+            chosen(gradients[part], keep, out=target[part])
+
+    run(work, cuts(g.size, PIECE))
+    return dx

@@ -14,7 +14,7 @@ from minigrad.kernels.cuda.pool import (
     pool_scatter,
     unfold,
 )
-from minigrad.kernels.cuda.relu import relu
+from minigrad.kernels.cuda.relu import relu, relu_input
 from minigrad.kernels.cuda.softmax import cross_entropy, cross_entropy_input
 from minigrad.kernels.cuda.update import update
 
@@ -41,6 +41,7 @@ __all__ = [
     "pool_gather",
     "pool_scatter",
     "relu",
+    "relu_input",
     "unfold",
     "update",
 ]
