@@ -277,8 +277,8 @@ def test_pooling_of_drawn_shapes(data: st.DataObject) -> None:
     with fake_cupy.install() as cupy, emulator.settings(order=data.draw(st.sampled_from(ORDERS))):
         for name in ("max_pool", "min_pool"):
             (value, tap), (got, at) = (
-                getattr(cpu, name)(x, kernel, geometry),
-                getattr(cuda, name)(cupy.asarray(x), kernel, geometry),
+                getattr(cpu, name)(x, kernel, geometry, True),
+                getattr(cuda, name)(cupy.asarray(x), kernel, geometry, True),
             )
             np.testing.assert_array_equal(got.get(), value)
             np.testing.assert_array_equal(at.get(), tap)
@@ -410,10 +410,10 @@ def test_what_there_is_no_kernel_for(cupy: Any) -> None:
     with pytest.raises(TypeError, match=r"convolution on CUDA takes arrays of one dtype, one of float16, .* got int64"):
         cuda.conv(x, w, None, Geometry((1,), ((0, 0),), (1,)))
     with pytest.raises(TypeError, match=r"pooling on CUDA takes .* got bool: convert them, for example with .to"):
-        cuda.max_pool(x.astype(bool), (2,), Geometry((1,), ((0, 0),), (1,)))
+        cuda.max_pool(x.astype(bool), (2,), Geometry((1,), ((0, 0),), (1,)), False)
     many = cupy.asarray(np.ones((1,) * 9))
     with pytest.raises(ValueError, match=r"pooling on CUDA takes up to 6 spatial axes, got 7: move the array with"):
-        cuda.max_pool(many, (1,) * 7, Geometry((1,) * 7, ((0, 0),) * 7, (1,) * 7))
+        cuda.max_pool(many, (1,) * 7, Geometry((1,) * 7, ((0, 0),) * 7, (1,) * 7), False)
 
 
 def test_a_compile_error_names_its_line(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -464,8 +464,11 @@ def pool() -> None:
             a = np.random.default_rng(0).standard_normal(x)
             there = cupy.asarray(a)
             for name in ("max_pool", "min_pool"):
-                value, tap = getattr(cuda, name)(there, kernel, geometry)
-                np.testing.assert_array_equal(value.get(), getattr(cpu, name)(a, kernel, geometry)[0])
+                value, tap = getattr(cuda, name)(there, kernel, geometry, True)
+                np.testing.assert_array_equal(value.get(), getattr(cpu, name)(a, kernel, geometry, True)[0])
+                alone, none = getattr(cuda, name)(there, kernel, geometry, False)
+                assert none is None
+                np.testing.assert_array_equal(alone.get(), value.get())
                 np.testing.assert_array_equal(cuda.pool_gather(there, tap, kernel, geometry).get(), value.get())
                 cuda.pool_scatter(value, tap, kernel, geometry, x)
             cuda.avg_pool_input(cuda.avg_pool(there, kernel, geometry, 3), kernel, geometry, 3, x)

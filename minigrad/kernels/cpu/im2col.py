@@ -37,7 +37,8 @@ BOX = 768  # rows of a product of conv_weight: large enough for BLAS, small enou
 COPY, EXCHANGE, CALLS, TAP = 0.5, 0.4, 100_000, 6_000
 # Blocks for threads to share, at least; rows of a product, and nanoseconds of one thread, that each must have then.
 PIECES, ROWS, WORTH = 4, 192, 400_000
-MANY = 2048  # positions whose part of a sum over all of them costs little to add
+FEW_ROWS = 128  # of a piece of such a product
+MANY = 512  # positions whose part of a sum over all of them costs little to add
 BORDER = 4  # times the image, that it may have with its border
 FEW_CHANNELS = 32  # channels: with fewer, runs along the positions are longer than runs along the channels
 
@@ -247,15 +248,16 @@ def conv_weight(x: Array, g: Array, geometry: Geometry, dw: Array) -> None:
             for number, block in enumerate(every[len(every) * part // parts : len(every) * (part + 1) // parts]):
                 rows = source.unrolled(block, taps, dw.dtype, memory).swapaxes(1, 2)
                 grads = g[block].reshape(-1, groups, k // groups).swapaxes(0, 1).astype(dw.dtype, copy=False)
-                _multiply_rows(rows, grads, total, add=number > 0)
+                _multiply_rows(rows, grads, total, add=number > 0, alone=len(items) == 1)
 
-    run(multiply, product(range(parts), _tap_groups(kernel, groups * c)))
+    items = list(product(range(parts), _tap_groups(kernel, groups * c)))
+    run(multiply, items)
     for more in sums[1:]:
         dw += more
 
 
-def _multiply_rows(rows: Array, grads: Array, total: Array, add: bool) -> None:
-    """total (+)= rows @ grads, some rows at a time."""
+def _multiply_rows(rows: Array, grads: Array, total: Array, add: bool, alone: bool) -> None:
+    """total (+)= rows @ grads, some rows at a time; if no other product is, at least two times."""
 
     def multiply(some: slice) -> None:
         if add:
@@ -263,7 +265,11 @@ def _multiply_rows(rows: Array, grads: Array, total: Array, add: bool) -> None:
         else:
             np.matmul(rows[:, some], grads, out=total[:, some])
 
-    run(multiply, cuts(rows.shape[1], BOX))
+    _, inner, positions = rows.shape
+    pieces = -(-inner // BOX)
+    if alone:
+        pieces = max(pieces, min(2, inner // FEW_ROWS, _pieces(positions, len(rows), inner, grads.shape[-1])))
+    run(multiply, cuts(inner, -(-inner // pieces)))
 
 
 def _tap_groups(kernel: Sizes, channels: int) -> Iterator[tuple[int, int, Taps]]:

@@ -25,7 +25,7 @@ Block = tuple[slice, ...]
 Memory = Callable[[Sizes, np.dtype], Array]
 
 WORKSPACE = 1 << 20  # numbers: 4 MiB of float32; larger blocks gained nothing, smaller ones lost
-SWEEP = 1 << 17  # numbers that elementwise work takes at once, so that several sweeps over them stay in the cache
+SWEEP = 1 << 18  # numbers that elementwise work takes at once: several sweeps over them stay in the last cache
 
 
 class _Kept(threading.local):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 
 from minigrad.kernels.cpu.memory import Array, above_zero, accumulator, as_images, as_rows, bits, chosen, workspace
 from minigrad.threads import run
 
-BAND = 1 << 17  # numbers of a band; smaller ones would stay in a nearer cache, but cost more calls
+BAND = 1 << 18  # numbers of a band; smaller ones would stay in a nearer cache, but threads wait for Python's lock
 RUN = 512  # numbers in a row that sums go down
 
 
@@ -95,11 +96,18 @@ def moments(x: Array) -> tuple[Array, Array]:
     return mean.astype(bands.dtype), (spread / max(count, 1)).astype(bands.dtype)
 
 
+@lru_cache(maxsize=4)
+def _zeros(size: int, dtype: np.dtype) -> Array:
+    """What nobody writes to: nearly always as many as a band has at most."""
+    return np.zeros(size, dtype)
+
+
 def affine(x: Array, scale: Array, shift: Array, residual: Array | None, relu: bool) -> Array:
     """x * scale + shift (+ residual), scale and shift (C,), then max(0, .) if asked for."""
     rows, more = as_rows(x), None if residual is None else as_rows(residual)
     bands, out = _Bands(rows), np.empty(rows.shape, x.dtype)
-    scales, shifts, zeros = bands.each(scale), bands.each(shift), np.zeros(bands.size, bands.dtype)
+    scales, shifts = bands.each(scale), bands.each(shift)
+    zeros = _zeros(max(BAND, bands.size), bands.dtype) if relu else None
 
     def write(part: slice) -> None:
         n = part.stop - part.start
@@ -108,7 +116,7 @@ def affine(x: Array, scale: Array, shift: Array, residual: Array | None, relu: b
         y += shifts[:n]
         if more is not None:
             y += bands.of(more, part)
-        if relu:
+        if zeros is not None:
             np.maximum(y, zeros[:n], out=y)
         bands.write(out, part, y)
 

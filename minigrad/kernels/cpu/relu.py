@@ -28,8 +28,12 @@ def relu(x: Array) -> Array:
 
 def relu_input(g: Array, out: Array) -> Array:
     """g where not out <= 0, else 0."""
+    if g.dtype.kind != "f":
+        return np.where(out <= 0, 0, g)
+    if g.size < PIECE:
+        return chosen(g, above_zero(out, np.empty_like(out, bool))).view(g.dtype)
     dx: Array = np.empty_like(g)
-    if g.dtype.kind != "f" or not g.strides == out.strides == dx.strides:  # gaps in memory
+    if not g.strides == out.strides == dx.strides:  # gaps in memory
         return np.where(out <= 0, 0, g)
     gradients, outputs, target = g.ravel("K"), out.ravel("K"), bits(dx.ravel("K"))
 

@@ -13,7 +13,7 @@ from minigrad.kernels.cpu.memory import Array, Block, accumulator, blocks
 from minigrad.threads import run, serial_blas
 
 # Elements: several sweeps over the blocks of four or five arrays stay in the cache, and a call for each costs little.
-BLOCK = 1 << 16
+BLOCK = 1 << 17
 
 # The C library gives freed memory back to the system and gets it page by page again, which takes up to four times as
 # long as the formula, unless the process has freed something larger before; glibc then keeps up to twice that size.
