@@ -240,11 +240,11 @@ def build(framework: str, net: Net) -> Training | peers.Peer:
     return theirs(net, "channels_last" if framework.endswith("channels last") else "contiguous_format")
 
 
-def agree(losses: dict[str, list[float]]) -> float:
+def agree(losses: dict[str, list[float]], tolerance: float = TOLERANCE) -> float:
     """The largest difference of a loss from PyTorch's, relative to it; an error where it is more than rounding."""
     expected = np.array(losses["torch"])
     errors = {name: np.abs(found - expected) / expected for name, found in losses.items()}
-    if not all((error <= TOLERANCE).all() for error in errors.values()):  # or nan
+    if not all((error <= tolerance).all() for error in errors.values()):  # or nan
         raise SystemExit("the losses differ: " + "; ".join(f"{name} {found}" for name, found in losses.items()))
     return float(max(error.max() for error in errors.values()))
 

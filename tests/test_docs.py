@@ -10,7 +10,6 @@ import pkgutil
 import re
 import subprocess
 import sys
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -142,25 +141,6 @@ def startup_sentence() -> str:
 
 def test_readme_figures_of_startup_are_the_measured_ones() -> None:
     assert startup_sentence() in README.replace("\n", " ")
-
-
-def scaling_sentence() -> str:
-    """The README's figures of scaling, from bench/results/scaling.json."""
-    series = json.loads((ROOT / "bench" / "results" / "scaling.json").read_text())["series"]
-    parts = []
-    for name, rows in series.items():
-        rates = [row["minigrad"]["ms for 10^9"] for row in rows.values()]
-        step = max(after / before for before, after in pairwise(rates))
-        first, *_, last = rows
-        parts.append(f"{name} ({first} to {last}) {rates[0]:.0f} to {rates[-1]:.0f} ms, {step:.2f}")
-    return (
-        "Milliseconds of a step for each 10^9 multiply-adds of its forward pass, in the first and last row, and the "
-        f"largest factor from one row to the next: {'; '.join(parts)}."
-    )
-
-
-def test_readme_figures_of_scaling_are_the_measured_ones() -> None:
-    assert scaling_sentence() in README.replace("\n", " ")
 
 
 def conv_table() -> list[str]:
