@@ -620,13 +620,13 @@ def measured_pool(device, results, kind, shape, k, stride, padding, way) -> dict
     for i in range(max(1, min(8, -(-SETS // (4 * math.prod(shape)))))):
         x, g = device.random(shape, device.image_order, 2 * i), device.random(ys, device.image_order, 2 * i + 1)
         ours = kernels(x)
-        tap = None if kind == "avg" else getattr(ours, f"{kind}_pool")(x, (k, k), geometry)[1]
+        tap = None if kind == "avg" else getattr(ours, f"{kind}_pool")(x, (k, k), geometry, True)[1]
         sets.append((x, g, tap))
     if kind == "avg":
         forward = lambda x, g, tap: ours.avg_pool(x, (k, k), geometry, float(k * k))  # noqa: E731
         backward = lambda x, g, tap: ours.avg_pool_input(g, (k, k), geometry, float(k * k), shape)  # noqa: E731
     else:
-        forward = lambda x, g, tap: getattr(ours, f"{kind}_pool")(x, (k, k), geometry)[0]  # noqa: E731
+        forward = lambda x, g, tap: getattr(ours, f"{kind}_pool")(x, (k, k), geometry, True)[0]  # noqa: E731
         backward = lambda x, g, tap: ours.pool_scatter(g, tap, (k, k), geometry, shape)  # noqa: E731
     call = forward if way == "forward" else backward
     call(*sets[0])
