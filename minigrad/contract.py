@@ -63,6 +63,10 @@ class Op:
         self.name = function.__name__.lstrip("_")  # a private op is the body of a public function of that name
         self.signature = inspect.signature(function)
         self.parameters = tuple(self.signature.parameters)
+        if "out" in self.parameters:
+            raise TypeError(
+                f"an argument of {self.name} is called 'out', which is what rules call its output: rename it"
+            )
         self.aux = aux
         self.elementwise = elementwise  # the arrays are brought into one memory order first
         self.view = view  # the output may share memory with the first argument

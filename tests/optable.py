@@ -198,10 +198,10 @@ row(
 )
 row(
     "relu_input",
-    lambda g: mg.relu_input(g, mg.backend.raw(g) > 0.25),
+    lambda g: mg.relu_input(g, -mg.backend.raw(g)),
     shapes((3, 4)),
-    lambda g: np.where(g > 0.25, g, 0),
-    lambda t, g: t.where(g > 0.25, g, 0),
+    lambda g: np.where(g < 0, g, 0),
+    lambda t, g: t.where(g < 0, g, 0),
 )
 row(
     "mask",

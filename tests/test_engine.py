@@ -688,3 +688,17 @@ def test_a_view_of_the_gradient_that_came_in_is_copied_if_another_input_gets_it_
     x, y = (mg.tensor(np.ones((2, 2)), requires_grad=True) for _ in range(2))
     both(x, y).exp().sum().backward()
     assert not np.shares_memory(x.grad._array, y.grad._array)
+
+
+def test_no_argument_is_called_what_rules_call_the_output() -> None:
+    """A rule that named it would get the output instead, and be wrong without a word."""
+    with pytest.raises(TypeError, match="an argument of masked is called 'out', which is what rules call its output"):
+
+        @mg.op
+        def masked(g, out):
+            return g * (out > 0)
+
+
+def test_second_derivatives_through_relu() -> None:
+    x = np.random.default_rng(0).standard_normal((5, 4, 2, 2))
+    mg.check_gradients(lambda x: mg.relu(x * x - 0.5) * x, x)

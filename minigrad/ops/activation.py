@@ -24,19 +24,19 @@ def relu(x):
 
 
 @elementwise
-def relu_input(g, out):
-    """g where not out <= 0, else 0: the gradient of `out = relu(x)`. Where out is nan, g passes, as the value does.
+def relu_input(g, y):
+    """g where not y <= 0, else 0: the gradient of `y = relu(x)` in x. Where y is nan, g passes, as the value does.
 
     >>> import minigrad as mg
     >>> mg.relu_input(mg.tensor([5.0, 6.0, 7.0]), mg.tensor([0.0, 0.5, 2.0]))
     tensor([0., 6., 7.])
     """
-    g, out = as_array(g), as_array(out)
-    return kernels(g).relu_input(g, out)
+    g, y = as_array(g), as_array(y)
+    return kernels(g).relu_input(g, y)
 
 
 relu.vjp(x=lambda g, out: relu_input(g, raw(out)))  # a constant: nearly everywhere it decides alike
-relu_input.vjp(g=lambda u, out: relu_input(u, raw(out)))
+relu_input.vjp(g=lambda u, y: relu_input(u, raw(y)))
 
 
 @elementwise
