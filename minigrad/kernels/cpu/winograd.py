@@ -40,7 +40,7 @@ from minigrad.kernels.cpu.winograd_filters import Filters
 from minigrad.kernels.cpu.winograd_forms import Form
 from minigrad.kernels.cpu.winograd_tiles import Tiles
 from minigrad.threads import run
-from minigrad.window import Geometry, Pairs
+from minigrad.window import Geometry
 
 # Nanoseconds, see kernels/cpu/cost.py: of a multiply-add; to make a number of U and read it; of the calls
 # that each layer and each row of tiles needs; to transform a number of V and of M.
@@ -77,7 +77,8 @@ class Winograd:
         wanted = {dict(zip(KERNELS, ("y", "dx", "dw"), strict=True))[case.kernel]}
         n, c, k = max(1, case.n), max(1, case.c), max(1, case.k)  # no images, or no channels, are planned for as one
         dtype = np.dtype(np.float32)
-        layer, filters = self.layer(case.sizes, case.out, case.geometry.padding, n, c, k, dtype, wanted)
+        layer = Tiles(self.form, case.sizes, case.out, case.geometry.padding, n, c, k, dtype, wanted)
+        filters = _filters(layer, wanted)
         buffers = sum(layer.room.values()) + sum(filters.room.values())
         return Cost(groups * time, groups * products, buffers + max(layer.scratch(), filters.scratch(wanted)))
 
@@ -135,23 +136,14 @@ class Winograd:
     ) -> tuple[Tiles, Filters]:
         """Tiles and filters of one group; x_shape is (*spatial, N, C), y_shape (*out, N, K)."""
         c, k = x_shape[-1] // geometry.groups, y_shape[-1] // geometry.groups
-        return self.layer(x_shape[:2], y_shape[:2], geometry.padding, x_shape[2], c, k, dtype, wanted)
+        tiles = Tiles(self.form, x_shape[:2], y_shape[:2], geometry.padding, x_shape[2], c, k, dtype, wanted)
+        return tiles, _filters(tiles, wanted)
 
-    def layer(
-        self,
-        sizes: Sizes,
-        out: Sizes,
-        padding: Pairs,
-        n: int,
-        c: int,
-        k: int,
-        dtype: np.dtype,
-        wanted: set[str],
-    ) -> tuple[Tiles, Filters]:
-        """Tiles and filters for n images of these sizes with c channels, and k kernels."""
-        tiles = Tiles(self.form, sizes, out, padding, n, c, k, dtype, wanted)
-        rows = tiles.height * tiles.width * n
-        return tiles, Filters(self.form, c, k, dtype, rows, tiles.several, len(tiles.parts), wanted)
+
+def _filters(tiles: Tiles, wanted: set[str]) -> Filters:
+    """What goes with these tiles on the side of the kernels."""
+    rows = tiles.height * tiles.width * tiles.n
+    return Filters(tiles.form, tiles.c, tiles.k, tiles.dtype, rows, tiles.several, len(tiles.parts), wanted)
 
 
 def _forward(tiles: Tiles, filters: Filters, x: Array, w: Array, bias: Array | None, y: Array, number: int) -> None:
